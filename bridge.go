@@ -1,0 +1,306 @@
+//go:build linux && cgo && !kourier_portable
+
+package kourier
+
+// #include <stdlib.h>
+// #include <string.h>
+// #include "csrc/kourier.h"
+//
+// #cgo noescape kr_batch_write
+// #cgo nocallback kr_batch_write
+// #cgo noescape kr_peer
+// #cgo nocallback kr_peer
+// #cgo noescape kr_stats
+// #cgo nocallback kr_stats
+// #cgo nocallback kr_is_worker
+//
+// // Go code holds the address of a C function as void *, which C does not convert by itself.
+// static kr_status start(const kr_config *config, const kr_static *statics, uint32_t static_count, void *on_batch,
+//                        void *ctx, kr_core **core_out) {
+//   return kr_start(config, statics, static_count, (kr_on_batch)on_batch, ctx, core_out);
+// }
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/kourier-go/kourier/callbacks"
+	"github.com/kourier-go/kourier/internal/abi"
+)
+
+// engineName is what Stats says of this engine.
+const engineName = "native"
+
+// A core is a running kr_core. Its methods may be called from any goroutine; the
+// server sees to it that none runs when stop begins, or after it.
+type core struct {
+	handle  *C.kr_core
+	ctx     unsafe.Pointer
+	workers int
+}
+
+// startCore starts the workers. receiver gets their batches until stop has returned.
+func startCore(s settings, statics []staticRoute, receiver callbacks.Receiver) (*core, error) {
+	if s.connsMax == 0 {
+		s.connsMax = connsByDescriptors()
+	}
+	config := C.kr_config{
+		workers:            C.uint32_t(s.workers),
+		conns_max:          C.uint32_t(s.connsMax),
+		on_full:            C.uint32_t(s.onFull),
+		head_timeout_ms:    C.uint32_t(s.headTimeoutMS),
+		request_timeout_ms: C.uint32_t(s.requestTimeoutMS),
+		write_timeout_ms:   C.uint32_t(s.writeTimeoutMS),
+		idle_timeout_ms:    C.uint32_t(s.idleTimeoutMS),
+		linger_timeout_ms:  C.uint32_t(s.lingerTimeoutMS),
+		rate_grace_ms:      C.uint32_t(s.rateGraceMS),
+		body_rate_min:      C.uint32_t(s.bodyRateMin),
+		drain_rate_min:     C.uint32_t(s.drainRateMin),
+		head_size_max:      C.uint32_t(s.headSizeMax),
+		target_size_max:    C.uint32_t(s.targetSizeMax),
+		field_count_max:    C.uint32_t(s.fieldCountMax),
+		body_size_max:      C.uint64_t(s.bodySizeMax),
+	}
+	table, free := staticTable(statics)
+	defer free()
+	c := &core{ctx: callbacks.Register(receiver), workers: int(s.workers)}
+	status := C.start(&config, table, C.uint32_t(len(statics)), callbacks.OnBatch(), c.ctx, &c.handle)
+	if status != C.KR_OK {
+		callbacks.Release(c.ctx)
+		return nil, fmt.Errorf("kourier: start: %w", statusError(status))
+	}
+	return c, nil
+}
+
+// staticTable copies the routes into C memory, which free gives back.
+func staticTable(routes []staticRoute) (table *C.kr_static, free func()) {
+	if len(routes) == 0 {
+		return nil, func() {}
+	}
+	size := len(routes) * C.sizeof_kr_static
+	for _, r := range routes {
+		size += len(r.path) + len(r.head) + len(r.body)
+	}
+	block := unsafe.Slice((*byte)(C.malloc(C.size_t(size))), size)
+	table = (*C.kr_static)(unsafe.Pointer(&block[0]))
+	rest := block[len(routes)*C.sizeof_kr_static:]
+	keep := func(data []byte) *C.char {
+		kept := (*C.char)(unsafe.Pointer(unsafe.SliceData(rest)))
+		rest = rest[copy(rest, data):]
+		return kept
+	}
+	for i, r := range routes {
+		entry := C.kr_static{
+			path_size: C.uint32_t(len(r.path)),
+			head_size: C.uint32_t(len(r.head)),
+			body_size: C.uint32_t(len(r.body)),
+			code:      C.uint16_t(r.code),
+			method:    C.uint8_t(r.method),
+		}
+		if r.subtree {
+			entry.subtree = 1
+		}
+		entry.path, entry.head, entry.body = keep([]byte(r.path)), keep(r.head), keep(r.body)
+		unsafe.Slice(table, len(routes))[i] = entry
+	}
+	return table, func() { C.free(unsafe.Pointer(table)) }
+}
+
+// listen has the core accept from l, with a descriptor of its own for the same
+// socket. worker is the only one to accept, or -1 for all.
+func (c *core) listen(l net.Listener, worker int) error {
+	fd, err := duplicate(l)
+	if err != nil {
+		return err
+	}
+	index := C.uint32_t(C.KR_ANY_WORKER)
+	if worker >= 0 {
+		index = C.uint32_t(worker)
+	}
+	if status := C.kr_listen(c.handle, C.int(fd), index); status != C.KR_OK {
+		return fmt.Errorf("kourier: listen: %w", statusError(status))
+	}
+	return nil
+}
+
+// drain is kr_drain.
+func (c *core) drain() { C.kr_drain(c.handle) }
+
+// wait reports whether no connection is left after drain, waiting for d at most.
+func (c *core) wait(d time.Duration) bool {
+	return C.kr_wait(c.handle, C.uint32_t(d.Milliseconds())) == C.KR_OK
+}
+
+// interrupt is kr_interrupt.
+func (c *core) interrupt() { C.kr_interrupt(c.handle) }
+
+// onWorker reports whether the caller runs inside a callback of this core.
+func (c *core) onWorker() bool { return C.kr_is_worker(c.handle) != 0 }
+
+// stop ends the core. The context goes after the last callback can have run.
+func (c *core) stop() {
+	C.kr_stop(c.handle)
+	callbacks.Release(c.ctx)
+}
+
+// stats adds up the counters of the workers.
+func (c *core) stats() Stats {
+	total := newStats()
+	for i := range c.workers {
+		var w C.kr_worker_stats
+		if C.kr_stats(c.handle, C.uint32_t(i), &w) != C.KR_OK {
+			continue
+		}
+		total.Accepted += uint64(w.accepted)
+		total.Refused += uint64(w.refused)
+		total.Shed += uint64(w.shed)
+		total.AcceptRetries += uint64(w.accept_retries)
+		total.ConnsActive += int64(w.conns) - int64(w.conns_idle)
+		total.ConnsIdle += int64(w.conns_idle)
+		total.Requests += uint64(w.requests)
+		total.Responses1xx += uint64(w.responses[1])
+		total.Responses2xx += uint64(w.responses[2])
+		total.Responses3xx += uint64(w.responses[3])
+		total.Responses4xx += uint64(w.responses[4])
+		total.Responses5xx += uint64(w.responses[5])
+		total.BytesIn += uint64(w.bytes_in)
+		total.BytesOut += uint64(w.bytes_out)
+		total.Batches += uint64(w.batches)
+		total.NativeBytes += int64(w.native_bytes)
+		for number, count := range w.reasons {
+			total.addReason(uint32(number), uint64(count))
+		}
+		total.Workers = append(total.Workers, WorkerStats{
+			Conns:          int64(w.conns),
+			CPU:            time.Duration(w.cpu_ns),
+			LoopIterations: uint64(w.turns),
+			Syscalls:       uint64(w.syscalls),
+		})
+	}
+	return total
+}
+
+func (s *Stats) addReason(number uint32, count uint64) {
+	if count == 0 {
+		return
+	}
+	reason := Reason(C.GoString(C.kr_reason_text(C.uint32_t(number))))
+	switch {
+	case number == C.KR_REASON_NO_MEMORY:
+		s.OutOfMemory += count
+	case number >= C.KR_REASON_HEAD_TIMEOUT:
+		s.Timeouts[reason] += count
+	default:
+		s.ParseErrors[reason] += count
+	}
+}
+
+// batchWrite is kr_batch_write.
+func batchWrite(b *abi.Batch, index uint32, data []byte) int32 {
+	return int32(C.kr_batch_write((*C.kr_batch)(unsafe.Pointer(b)), C.uint32_t(index),
+		(*C.char)(unsafe.Pointer(unsafe.SliceData(data))), C.size_t(len(data))))
+}
+
+// peerAddress is kr_peer.
+func peerAddress(b *abi.Batch, connection uint64) netip.AddrPort {
+	var address [16]C.uint8_t
+	var scope C.uint32_t
+	var port C.uint16_t
+	var family C.uint8_t
+	status := C.kr_peer((*C.kr_batch)(unsafe.Pointer(b)), C.uint64_t(connection), &address[0], &scope, &port, &family)
+	if status != C.KR_OK || family == 0 {
+		return netip.AddrPort{}
+	}
+	ip := netip.AddrFrom16(*(*[16]byte)(unsafe.Pointer(&address)))
+	if family == 4 {
+		ip = ip.Unmap()
+	} else if scope != 0 {
+		ip = ip.WithZone(zoneName(uint32(scope)))
+	}
+	return netip.AddrPortFrom(ip, uint16(port))
+}
+
+func zoneName(index uint32) string {
+	if i, err := net.InterfaceByIndex(int(index)); err == nil {
+		return i.Name
+	}
+	return strconv.FormatUint(uint64(index), 10)
+}
+
+func statusError(status C.kr_status) error {
+	switch status {
+	case C.KR_ERR_MEMORY:
+		return syscall.ENOMEM
+	case C.KR_ERR_CLOSED:
+		return ErrServerClosed
+	}
+	return errors.New(C.GoString(C.kr_status_text(status)))
+}
+
+// connsByDescriptors is how many connections the limit of open files allows,
+// with some descriptors left for the rest of the program.
+func connsByDescriptors() uint32 {
+	const kept = 256
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	conns := min(limit.Cur, math.MaxInt32)
+	return uint32(max(conns-min(conns, kept), conns/2, 1))
+}
+
+// duplicate returns a new descriptor for the socket of l, set up so that the
+// connections accepted from it have what net gives to those it accepts: no Nagle
+// delay and keep-alive probes. Linux hands both down from the listening socket.
+func duplicate(l net.Listener) (int, error) {
+	source, ok := l.(syscall.Conn)
+	if !ok {
+		return -1, ErrForeignListener
+	}
+	raw, err := source.SyscallConn()
+	if err != nil {
+		return -1, fmt.Errorf("kourier: listen: %w", err)
+	}
+	fd, errno := -1, syscall.Errno(0)
+	err = raw.Control(func(original uintptr) {
+		r, _, e := syscall.Syscall(syscall.SYS_FCNTL, original, syscall.F_DUPFD_CLOEXEC, 0)
+		fd, errno = int(r), e
+	})
+	if err == nil && errno != 0 {
+		err = errno
+	}
+	if err != nil {
+		return -1, fmt.Errorf("kourier: listen: %w", err)
+	}
+	if _, ok := l.Addr().(*net.TCPAddr); ok {
+		const probeSeconds = 15 // net's default, before the first probe and between two
+		for _, option := range [...]struct{ level, name, value int }{
+			{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
+			{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, probeSeconds},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, probeSeconds},
+		} {
+			// A socket without the option works without it.
+			_ = syscall.SetsockoptInt(fd, option.level, option.name, option.value)
+		}
+	}
+	return fd, nil
+}
+
+// reusePort sets SO_REUSEPORT; for net.ListenConfig.Control.
+func reusePort(_, _ string, raw syscall.RawConn) error {
+	const soReusePort = 15 // SO_REUSEPORT, which package syscall lacks on some architectures
+	var failure error
+	err := raw.Control(func(fd uintptr) {
+		failure = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, soReusePort, 1)
+	})
+	return errors.Join(err, failure)
+}

@@ -1,0 +1,36 @@
+//go:build !linux || !cgo || kourier_portable
+
+package kourier
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/kourier-go/kourier/internal/abi"
+)
+
+// The native core is for Linux, and for builds with cgo.
+
+const engineName = "none"
+
+type core struct{}
+
+var errNoCore = fmt.Errorf("kourier: built without the native core: %w", errors.ErrUnsupported)
+
+func startCore(settings, []staticRoute, *dispatcher) (*core, error) { return nil, errNoCore }
+
+func (*core) listen(net.Listener, int) error { return errNoCore }
+func (*core) drain()                         {}
+func (*core) wait(time.Duration) bool        { return true }
+func (*core) interrupt()                     {}
+func (*core) onWorker() bool                 { return false }
+func (*core) stop()                          {}
+func (*core) stats() Stats                   { return newStats() }
+
+func batchWrite(*abi.Batch, uint32, []byte) int32     { return abi.ErrClosed }
+func peerAddress(*abi.Batch, uint64) netip.AddrPort   { return netip.AddrPort{} }
+func reusePort(string, string, syscall.RawConn) error { return errNoCore }

@@ -1,0 +1,52 @@
+//go:build linux
+
+package callbacks
+
+// #include "../csrc/kourier.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/kourier-go/kourier/internal/abi"
+)
+
+// The mirrors in internal/abi equal the C structs: a difference makes one of
+// these constants negative, which does not compile.
+const (
+	_ = -uint(unsafe.Sizeof(abi.Field{}) ^ unsafe.Sizeof(C.kr_field{}))
+	_ = -uint(unsafe.Offsetof(abi.Field{}.ValueSize) ^ unsafe.Offsetof(C.kr_field{}.value_size))
+
+	_ = -uint(unsafe.Sizeof(abi.Request{}) ^ unsafe.Sizeof(C.kr_request{}))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.Body) ^ unsafe.Offsetof(C.kr_request{}.body))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.Connection) ^ unsafe.Offsetof(C.kr_request{}.connection))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.TargetOffset) ^ unsafe.Offsetof(C.kr_request{}.target_offset))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.PathOffset) ^ unsafe.Offsetof(C.kr_request{}.path_offset))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.QueryOffset) ^ unsafe.Offsetof(C.kr_request{}.query_offset))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.HostSize) ^ unsafe.Offsetof(C.kr_request{}.host_size))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.FieldCount) ^ unsafe.Offsetof(C.kr_request{}.field_count))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.Method) ^ unsafe.Offsetof(C.kr_request{}.method))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.Flags) ^ unsafe.Offsetof(C.kr_request{}.flags))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.AnswerFlags) ^ unsafe.Offsetof(C.kr_request{}.answer_flags))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.AnswerCode) ^ unsafe.Offsetof(C.kr_request{}.answer_code))
+	_ = -uint(unsafe.Offsetof(abi.Request{}.AnswerSize) ^ unsafe.Offsetof(C.kr_request{}.answer_size))
+
+	_ = -uint(unsafe.Sizeof(abi.Batch{}) ^ unsafe.Sizeof(C.kr_batch{}))
+	_ = -uint(unsafe.Offsetof(abi.Batch{}.Out) ^ unsafe.Offsetof(C.kr_batch{}.out))
+	_ = -uint(unsafe.Offsetof(abi.Batch{}.Date) ^ unsafe.Offsetof(C.kr_batch{}.date))
+	_ = -uint(unsafe.Offsetof(abi.Batch{}.Count) ^ unsafe.Offsetof(C.kr_batch{}.count))
+	_ = -uint(unsafe.Offsetof(abi.Batch{}.OutCapacity) ^ unsafe.Offsetof(C.kr_batch{}.out_capacity))
+	_ = -uint(unsafe.Offsetof(abi.Batch{}.OutSize) ^ unsafe.Offsetof(C.kr_batch{}.out_size))
+	_ = -uint(unsafe.Offsetof(abi.Batch{}.DateSize) ^ unsafe.Offsetof(C.kr_batch{}.date_size))
+
+	_ = uint(-(abi.RequestKeepAlive ^ C.KR_REQUEST_KEEP_ALIVE))
+	_ = uint(-(abi.RequestHTTP10 ^ C.KR_REQUEST_HTTP10))
+	_ = uint(-(abi.RequestChunked ^ C.KR_REQUEST_CHUNKED))
+	_ = uint(-(abi.RequestHasQuery ^ C.KR_REQUEST_HAS_QUERY))
+	_ = uint(-(abi.RequestUpgrade ^ C.KR_REQUEST_UPGRADE))
+	_ = uint(-(abi.AnswerDone ^ C.KR_ANSWER_DONE))
+	_ = uint(-(abi.AnswerClose ^ C.KR_ANSWER_CLOSE))
+	_ = uint(-(abi.AnswerAbort ^ C.KR_ANSWER_ABORT))
+	_ = uint(-(abi.MethodPatch ^ C.KR_METHOD_PATCH))
+	_ = uint(-(abi.MethodConnect ^ C.KR_METHOD_CONNECT))
+)

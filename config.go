@@ -1,0 +1,209 @@
+package kourier
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"time"
+)
+
+// A Config holds what only a native core has. Its zero value is right for a
+// server that faces the public. It is read when the server starts; changes after
+// that have no effect.
+type Config struct {
+	// Workers is the number of native threads that serve connections, at most
+	// 1024. Default GOMAXPROCS, which knows of cgroup limits.
+	Workers int
+
+	// ReusePort gives each worker a listening socket of its own (SO_REUSEPORT)
+	// for the addresses that Listen binds, so that the kernel spreads new
+	// connections. Another process of the same user can then bind the same
+	// address too. Default: the workers share one socket.
+	ReusePort bool
+
+	// MaxConns bounds the open connections of all workers together; OnFull says
+	// what happens beyond it. Default: what RLIMIT_NOFILE leaves for connections.
+	MaxConns int
+
+	// OnFull says what happens to a new connection when MaxConns are open.
+	// Default CloseOldestIdle.
+	OnFull FullPolicy
+
+	// MaxTargetBytes bounds the request target, in bytes; a longer one is
+	// answered 414. Default 8 KiB.
+	MaxTargetBytes int
+
+	// MaxBodyBytes bounds the body of a request, in bytes without its framing; a
+	// larger one is answered 413. Fast handlers get bodies whole, so this bounds
+	// memory too. Default 1 MiB; negative for no limit.
+	MaxBodyBytes int64
+
+	// MinBodyRate is the least rate at which a body must arrive, in bytes per
+	// second, after five seconds of grace; a slower one is answered 408.
+	// Default 240; negative for none.
+	MinBodyRate int
+
+	// MinDrainRate is the least rate at which a client must read answers that
+	// wait for it, in bytes per second, after five seconds of grace; a slower
+	// one's connection is closed. Default 240; negative for none.
+	MinDrainRate int
+}
+
+// A FullPolicy says what happens to a new connection when Config.MaxConns are open.
+type FullPolicy uint8
+
+const (
+	// CloseOldestIdle closes the connection that has been idle for longest, or
+	// the new one if none is idle.
+	CloseOldestIdle FullPolicy = iota
+	// Refuse closes the new connection.
+	Refuse
+	// PauseAccept lets new connections wait in the listener's backlog.
+	PauseAccept
+)
+
+const (
+	defaultReadHeaderTimeout   = 30 * time.Second
+	defaultIdleTimeout         = 120 * time.Second
+	defaultMaxHeaderBytes      = 32 << 10
+	defaultMaxHeaderValueCount = 128
+	defaultMaxTargetBytes      = 8 << 10
+	defaultMaxBodyBytes        = 1 << 20
+	defaultMinRate             = 240 // bytes per second
+
+	workersMax     = 1024
+	fieldCountMax  = math.MaxUint16 // the width of kr_request.field_count
+	headBytesMax   = 1 << 30        // offsets into a head are 32 bits wide
+	lingerTimeout  = 500 * time.Millisecond
+	rateGrace      = 5 * time.Second
+	milliseconds32 = math.MaxUint32 // the width of the durations of kr_config
+)
+
+// serverLimits are the limits among the fields that Server shares with
+// http.Server, as the user set them.
+type serverLimits struct {
+	ReadTimeout         time.Duration
+	ReadHeaderTimeout   time.Duration
+	WriteTimeout        time.Duration
+	IdleTimeout         time.Duration
+	MaxHeaderBytes      int
+	MaxHeaderValueCount int
+}
+
+// settings are a Config and a serverLimits with every default filled in, in the
+// units and widths of kr_config.
+type settings struct {
+	workers          uint32
+	connsMax         uint32 // 0: not set; the bridge derives it from RLIMIT_NOFILE
+	onFull           uint32
+	headTimeoutMS    uint32
+	requestTimeoutMS uint32
+	writeTimeoutMS   uint32
+	idleTimeoutMS    uint32
+	lingerTimeoutMS  uint32
+	rateGraceMS      uint32
+	bodyRateMin      uint32
+	drainRateMin     uint32
+	headSizeMax      uint32
+	targetSizeMax    uint32
+	fieldCountMax    uint32
+	bodySizeMax      uint64
+	reusePort        bool
+}
+
+// resolve fills in the defaults and checks all ranges. The error is a *ConfigError.
+func (c Config) resolve(limits serverLimits) (settings, error) {
+	var check checker
+	s := settings{
+		workers:  check.count("Config.Workers", c.Workers, min(runtime.GOMAXPROCS(0), workersMax), workersMax),
+		connsMax: check.count("Config.MaxConns", c.MaxConns, 0, math.MaxInt32),
+		onFull:   uint32(c.OnFull),
+
+		headTimeoutMS:    check.timeout("Server.ReadHeaderTimeout", limits.ReadHeaderTimeout, defaultReadHeaderTimeout),
+		requestTimeoutMS: check.timeout("Server.ReadTimeout", limits.ReadTimeout, 0),
+		writeTimeoutMS:   check.timeout("Server.WriteTimeout", limits.WriteTimeout, 0),
+		idleTimeoutMS:    check.timeout("Server.IdleTimeout", limits.IdleTimeout, defaultIdleTimeout),
+		lingerTimeoutMS:  uint32(lingerTimeout / time.Millisecond),
+
+		rateGraceMS:  uint32(rateGrace / time.Millisecond),
+		bodyRateMin:  check.rate("Config.MinBodyRate", c.MinBodyRate),
+		drainRateMin: check.rate("Config.MinDrainRate", c.MinDrainRate),
+
+		headSizeMax:   check.count("Server.MaxHeaderBytes", limits.MaxHeaderBytes, defaultMaxHeaderBytes, headBytesMax),
+		targetSizeMax: check.count("Config.MaxTargetBytes", c.MaxTargetBytes, defaultMaxTargetBytes, headBytesMax),
+		fieldCountMax: check.count("Server.MaxHeaderValueCount", limits.MaxHeaderValueCount, defaultMaxHeaderValueCount, fieldCountMax),
+		bodySizeMax:   bodySizeMax(c.MaxBodyBytes),
+		reusePort:     c.ReusePort,
+	}
+	if c.OnFull > PauseAccept {
+		check.fail("Config.OnFull", c.OnFull, "must be CloseOldestIdle, Refuse or PauseAccept")
+	}
+	if check.err != nil {
+		return settings{}, check.err
+	}
+	return s, nil
+}
+
+func bodySizeMax(bytes int64) uint64 {
+	switch {
+	case bytes == 0:
+		return defaultMaxBodyBytes
+	case bytes < 0:
+		return math.MaxInt64 // what ContentLength can tell
+	}
+	return uint64(bytes)
+}
+
+// A checker keeps the first mistake that its methods find.
+type checker struct{ err error }
+
+func (c *checker) fail(field string, value any, why string) {
+	if c.err == nil {
+		c.err = &ConfigError{Field: field, Value: value, Why: why}
+	}
+}
+
+// count returns value, or unset if it is zero.
+func (c *checker) count(field string, value, unset, limit int) uint32 {
+	if value < 0 || value > limit {
+		c.fail(field, value, fmt.Sprintf("%d is not between 0 (the default) and %d", value, limit))
+		return 0
+	}
+	if value == 0 {
+		value = unset
+	}
+	return uint32(value)
+}
+
+// timeout returns value in milliseconds, rounded up so that a short one does not
+// become none; unset if value is zero; and zero, which the core takes for none,
+// if it is negative.
+func (c *checker) timeout(field string, value, unset time.Duration) uint32 {
+	if value == 0 {
+		value = unset
+	}
+	if value <= 0 {
+		return 0
+	}
+	ms := (uint64(value) + uint64(time.Millisecond) - 1) / uint64(time.Millisecond)
+	if ms > milliseconds32 {
+		c.fail(field, value, fmt.Sprintf("%v is longer than %v; a negative value is for none", value, milliseconds32*time.Millisecond))
+		return 0
+	}
+	return uint32(ms)
+}
+
+// rate returns value in bytes per second, the default if it is zero, and zero,
+// which the core takes for none, if it is negative.
+func (c *checker) rate(field string, value int) uint32 {
+	switch {
+	case value == 0:
+		return defaultMinRate
+	case value < 0:
+		return 0
+	case int64(value) > math.MaxUint32:
+		c.fail(field, value, fmt.Sprintf("%d is more than %d bytes per second", value, uint32(math.MaxUint32)))
+		return 0
+	}
+	return uint32(value)
+}

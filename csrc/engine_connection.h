@@ -1,0 +1,100 @@
+// A connection and the table of a worker's connections.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base_memory.h"
+#include "net_timer.h"
+
+namespace kourier::engine {
+
+struct input_buffer;
+struct output_buffer;
+
+// What a connection waits for. It decides which deadline is armed.
+enum class phase : uint8_t {
+  idle,    // the first byte of a request; no buffers are held
+  head,    // the rest of a head
+  body,    // the rest of a body
+  write,   // the peer to read: the socket took not all; nothing is received meanwhile
+  linger,  // the peer to close after the last answer, RFC 9112 §9.6
+};
+
+// Bits of connection::flags.
+enum : uint8_t {
+  kInBatch = 1,     // has requests in the batch that is being built or answered
+  kCloseAfter = 2,  // closes when what is to be sent has been sent; nothing more is received
+  kDead = 4,        // the socket failed or was given up: to be closed without another word
+  kStarved = 8,     // recv failed for want of memory: not polled until the deadline
+};
+
+// One connection: a cache line, and all that an idle connection costs. Belongs
+// to one worker; only that thread touches it.
+struct alignas(64) connection : net::timer_entry {
+  input_buffer *input;    // owned: an incomplete request, and what came behind it; null while there is none
+  output_buffer *output;  // owned: what the socket did not take; null while there is none
+  int32_t fd;             // owned; -1: the slot is free
+  uint32_t index;         // slot in the table, for ever the same
+  uint32_t generation;    // counts the connections that had this slot
+  uint32_t next_free;     // in the table's list, while the slot is free
+  engine::phase phase;
+  uint8_t flags;
+  uint16_t polled;        // the EPOLL* events that epoll was last asked for
+  uint32_t reserved;
+};
+static_assert(sizeof(connection) == 64, "an idle connection costs one cache line");
+
+// The connections of one worker: slots in slabs of whole pages, addressed by
+// index and generation, so that a stale address finds nothing instead of a
+// stranger. Slabs that have emptied go back to the system, but for one.
+class connection_table {
+ public:
+  static constexpr uint32_t kSlabSlots = 1024;
+
+  explicit connection_table(base::page_source *pages) : pages_(pages) {}
+  ~connection_table();
+  connection_table(const connection_table &) = delete;
+  connection_table &operator=(const connection_table &) = delete;
+
+  // Makes room for the addresses, not for the connections. False: no memory.
+  [[nodiscard]] bool open(uint32_t slots_max);
+
+  // A slot with all fields but index and generation cleared, fd -1; null: full, or no memory.
+  connection *take();
+  void give(connection *c);
+
+  // The connection that has this address, or null when it is gone.
+  connection *find(uint32_t index, uint32_t generation) const;
+
+  // Calls visit(connection *) for every one that has a descriptor. It may give that one back.
+  template <typename Visit>
+  void each(Visit visit) {
+    for (uint32_t s = 0; s < slab_count_; ++s) {
+      for (uint32_t i = 0; slabs_[s].slots != nullptr && i < kSlabSlots; ++i) {
+        if (slabs_[s].slots[i].fd >= 0) visit(&slabs_[s].slots[i]);
+      }
+    }
+  }
+
+ private:
+  static constexpr uint32_t kNone = 0xffffffff;
+
+  struct slab {
+    connection *slots;         // null: not mapped
+    uint32_t used_count;
+    uint32_t free_first;       // index in the slab
+    uint32_t generation_next;  // for the slots when they are mapped again
+  };
+
+  bool map(slab *s, uint32_t slab_index);
+  void unmap(slab *s);
+
+  base::page_source *pages_;
+  slab *slabs_ = nullptr;
+  uint32_t slab_count_ = 0;
+  uint32_t first_open_ = 0;  // no slab before it has a free slot
+  uint32_t empty_count_ = 0;  // mapped slabs without a connection
+};
+
+}  // namespace kourier::engine

@@ -1,0 +1,319 @@
+//go:build !kourier_cmake
+
+// How connections come, how long they may wait, and how they go.
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base_assert.h"
+#include "engine_worker.h"
+#include "http_answer.h"
+
+namespace kourier::engine {
+
+namespace {
+
+constexpr int kAcceptMax = 256;             // of one listener in one turn
+constexpr uint64_t kAcceptPauseMs = 50;     // after the system, or the limit, had no room
+constexpr uint64_t kStarvedPauseMs = 50;    // before recv is tried again after ENOMEM
+constexpr int kOldestIdleBudget = 4096;     // timers looked at to find the connection idle for longest
+constexpr uint32_t kHandOverSlack = 4;      // a worker this far above the least loaded hands new ones over
+constexpr uint64_t kRateCheckMs = 5000;     // how often a slow reader's progress is looked at
+constexpr size_t kDiscardMax = 256 * 1024;  // bytes read and dropped in one turn of a lingering connection
+
+}  // namespace
+
+// ------------------------------------------------------------------- accepting
+
+void worker::accept_all(uint32_t listener_index) {
+  if (drained_ || accept_again_ms_ != 0) return;
+  const int listen_fd = common_->listeners[listener_index].fd;
+  for (int i = 0; i < kAcceptMax; ++i) {
+    if (config_.on_full == KR_ON_FULL_PAUSE_ACCEPT &&
+        common_->conns.load(std::memory_order_relaxed) >= config_.conns_max) {
+      return pause_accepting();
+    }
+    const int fd = kernel_->accept4(listen_fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    counters_.syscalls.add(1);
+    if (fd >= 0) {
+      accepted(fd);
+      continue;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+      // No descriptor for the connection that waits: an idle one makes room, or we wait.
+      counters_.accept_retries.add(1);
+      if (config_.on_full == KR_ON_FULL_CLOSE_OLDEST_IDLE && close_oldest_idle()) continue;
+      return pause_accepting();
+    }
+    if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO || errno == EPERM) continue;
+    return;
+  }
+}
+
+void worker::accepted(int fd) {
+  if (common_->conns.fetch_add(1, std::memory_order_relaxed) >= config_.conns_max && !make_place()) {
+    common_->conns.fetch_sub(1, std::memory_order_relaxed);
+    counters_.refused.add(1);
+    kernel_->close(fd);
+    return;
+  }
+  counters_.accepted.add(1);
+  uint32_t target = index_;
+  if (config_.workers > 1) {
+    uint32_t least = common_->peers[index_].conns.load(std::memory_order_relaxed);
+    const uint32_t own = least;
+    for (uint32_t i = 0; i < config_.workers; ++i) {
+      const uint32_t conns = common_->peers[i].conns.load(std::memory_order_relaxed);
+      if (conns < least) {
+        least = conns;
+        target = i;
+      }
+    }
+    if (own < least + kHandOverSlack + least / 16) target = index_;
+  }
+  common_->peers[target].conns.fetch_add(1, std::memory_order_relaxed);
+  if (target != index_) {
+    if (common_->peers[target].inbox.push(fd)) return;
+    common_->peers[target].conns.fetch_sub(1, std::memory_order_relaxed);
+    common_->peers[index_].conns.fetch_add(1, std::memory_order_relaxed);
+  }
+  adopt(fd);
+}
+
+// Makes a connection of a socket that is counted already.
+void worker::adopt(int fd) {
+  connection *c = connections_.take();
+  if (c != nullptr) {
+    c->fd = fd;
+    c->polled = EPOLLIN;
+    c->phase = phase::idle;
+    counters_.conns.add(1);
+    counters_.conns_idle.add(1);
+    struct epoll_event event = {};
+    event.events = EPOLLIN;
+    event.data.ptr = c;
+    counters_.syscalls.add(1);
+    if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0 || drained_) return close(c);
+    return arm(c);
+  }
+  kernel_->close(fd);
+  count_reason(KR_REASON_NO_MEMORY);
+  common_->peers[index_].conns.fetch_sub(1, std::memory_order_relaxed);
+  common_->conns.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void worker::take_inbox() {
+  woken_ = false;
+  int fds[256];
+  const size_t count = common_->peers[index_].inbox.take(fds, sizeof(fds) / sizeof(fds[0]));
+  for (size_t i = 0; i < count; ++i) adopt(fds[i]);
+}
+
+bool worker::make_place() { return config_.on_full == KR_ON_FULL_CLOSE_OLDEST_IDLE && close_oldest_idle(); }
+
+bool worker::close_oldest_idle() {
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    auto *oldest = static_cast<connection *>(wheel_.earliest(
+        [](const net::timer_entry *entry) {
+          const auto *c = static_cast<const connection *>(entry);
+          return c->phase == phase::idle && c->flags == 0;
+        },
+        kOldestIdleBudget));
+    if (oldest == nullptr) return false;
+    char byte;
+    const ssize_t waiting = kernel_->recv(oldest->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (waiting > 0) {
+      arm(oldest);  // its request has come: not idle any more
+      continue;
+    }
+    counters_.shed.add(1);
+    close(oldest);
+    return true;
+  }
+  return false;
+}
+
+void worker::pause_accepting() {
+  accept_again_ms_ = now_ms_ + kAcceptPauseMs;
+  const uint32_t count = common_->listener_count.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count; ++i) {
+    kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, common_->listeners[i].fd, nullptr);
+  }
+}
+
+void worker::resume_accepting() {
+  accept_again_ms_ = 0;
+  if (drained_) return;
+  const uint32_t count = common_->listener_count.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t only = common_->listeners[i].worker;
+    if (only != KR_ANY_WORKER && only != index_) continue;
+    if (poll_listener(i) != KR_OK) accept_again_ms_ = now_ms_ + kAcceptPauseMs;
+  }
+}
+
+void worker::begin_drain() {
+  drained_ = true;
+  accept_again_ms_ = 0;
+  const uint32_t count = common_->listener_count.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count; ++i) {
+    kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, common_->listeners[i].fd, nullptr);
+  }
+  connections_.each([this](connection *c) {
+    if (c->phase == phase::idle) close(c);
+  });
+  const std::lock_guard<std::mutex> lock(common_->mutex);
+  ++common_->drained_count;
+  common_->changed.notify_all();
+}
+
+// ------------------------------------------------------------------- deadlines
+
+// Sets the deadline of the connection's phase.
+void worker::arm(connection *c) {
+  constexpr uint64_t kNever = net::timer_wheel::kHorizonMs;
+  uint64_t due = now_ms_ + kNever;
+  const auto by = [&due](uint64_t start_ms, uint32_t timeout_ms) {
+    if (timeout_ms != 0) due = std::min(due, start_ms + timeout_ms);
+  };
+  if ((c->flags & kStarved) != 0) {
+    due = now_ms_ + kStarvedPauseMs;
+  } else if (c->phase == phase::idle) {
+    by(now_ms_, config_.idle_timeout_ms);
+  } else if (c->phase == phase::linger) {
+    by(now_ms_, config_.linger_timeout_ms);
+  } else if (c->phase == phase::write) {
+    by(c->output->started_ms, config_.write_timeout_ms);
+    if (config_.drain_rate_min != 0) due = std::min(due, now_ms_ + kRateCheckMs);
+  } else {
+    by(c->input->started_ms, config_.request_timeout_ms);
+    if (c->phase == phase::head) by(c->input->started_ms, config_.head_timeout_ms);
+    if (c->phase == phase::body && config_.body_rate_min != 0) due = std::min(due, c->input->rate.ms());
+  }
+  wheel_.arm(c, due);
+}
+
+void worker::expire() {
+  while (net::timer_entry *entry = wheel_.take_expired(now_ms_)) on_deadline(static_cast<connection *>(entry));
+}
+
+void worker::on_deadline(connection *c) {
+  const auto passed = [this](uint64_t start_ms, uint32_t timeout_ms) {
+    return timeout_ms != 0 && now_ms_ >= start_ms + timeout_ms;
+  };
+  if ((c->flags & kStarved) != 0) {
+    c->flags &= static_cast<uint8_t>(~kStarved);
+    return settle(c);
+  }
+  switch (c->phase) {
+    case phase::idle:
+      if (config_.idle_timeout_ms == 0) return arm(c);
+      count_reason(KR_REASON_IDLE_TIMEOUT);
+      return close(c);
+    case phase::head:
+      if (passed(c->input->started_ms, config_.head_timeout_ms) ||
+          passed(c->input->started_ms, config_.request_timeout_ms)) {
+        return refuse_late(c, KR_REASON_HEAD_TIMEOUT);
+      }
+      return arm(c);
+    case phase::body:
+      if (passed(c->input->started_ms, config_.request_timeout_ms)) return refuse_late(c, KR_REASON_BODY_TIMEOUT);
+      if (config_.body_rate_min != 0 && now_ms_ >= c->input->rate.ms()) return refuse_late(c, KR_REASON_BODY_TOO_SLOW);
+      return arm(c);
+    case phase::write:
+      if (passed(c->output->started_ms, config_.write_timeout_ms)) {
+        count_reason(KR_REASON_WRITE_TIMEOUT);
+        return close(c);
+      }
+      if (config_.drain_rate_min != 0) return check_drain_rate(c);
+      return arm(c);
+    case phase::linger:
+      return close(c);
+  }
+}
+
+// What the peer has taken shows in the socket's queue, not in the readiness of
+// the socket: that comes only when a third of a large buffer is free again.
+void worker::check_drain_rate(connection *c) {
+  output_buffer *output = c->output;
+  const int unsent = kernel_->unsent_size(c->fd);
+  if (unsent >= 0 && output->unsent_last >= 0) {
+    const int64_t drained = static_cast<int64_t>(output->accepted_size) + output->unsent_last - unsent;
+    if (drained > 0) output->rate.credit(now_ms_, static_cast<uint64_t>(drained), config_.drain_rate_min);
+  }
+  output->accepted_size = 0;
+  output->unsent_last = unsent;
+  if (now_ms_ < output->rate.ms()) return arm(c);
+  count_reason(KR_REASON_DRAIN_TOO_SLOW);
+  close(c);
+}
+
+// 408 to a request that did not come in time, RFC 9110 §15.5.9.
+void worker::refuse_late(connection *c, uint8_t reason) {
+  count_reason(reason);
+  char answer[http::kRefusalSizeMax];
+  const size_t size = http::write_refusal(answer, 408, reason, c->input->progress.method_id == KR_METHOD_HEAD, date_);
+  counters_.responses[4].add(1);
+  close_input(&pool_, &c->input);
+  c->flags |= kCloseAfter;
+  const struct iovec part = {answer, size};
+  deliver(c, &part, 1);
+  settle(c);
+}
+
+// --------------------------------------------------------------------- the end
+
+// The last answer is sent: FIN, and read on for a while, so that what the peer
+// still sends does not make the kernel answer with RST, which could take the
+// answer out of the peer's hands (RFC 9112 §9.6).
+void worker::linger(connection *c) {
+  close_input(&pool_, &c->input);
+  counters_.syscalls.add(1);
+  if (kernel_->shutdown(c->fd, SHUT_WR) != 0) return close(c);
+  set_phase(c, phase::linger);
+  poll(c, EPOLLIN);
+  arm(c);
+}
+
+// Reads and drops what comes after the last answer.
+void worker::discard(connection *c) {
+  if (batch_.arena_room() < batch::kReceiveMin) {
+    dispatch();
+    batch_.arena_used = 0;
+  }
+  for (size_t total = 0; total < kDiscardMax;) {
+    const size_t room = batch_.arena_room();
+    const ssize_t result = kernel_->recv(c->fd, batch_.arena + batch_.arena_used, room, 0);
+    counters_.syscalls.add(1);
+    if (result <= 0) {
+      if (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+      return close(c);
+    }
+    counters_.bytes_in.add(static_cast<uint64_t>(result));
+    if (static_cast<size_t>(result) < room) return;
+    total += static_cast<size_t>(result);
+  }
+}
+
+void worker::close(connection *c) {
+  KR_ASSERT((c->flags & kInBatch) == 0);
+  wheel_.disarm(c);
+  close_input(&pool_, &c->input);
+  close_output(&pool_, &c->output);
+  if (c->phase == phase::idle) counters_.conns_idle.subtract(1);
+  counters_.conns.subtract(1);
+  counters_.syscalls.add(1);
+  kernel_->close(c->fd);  // takes it out of epoll too
+  connections_.give(c);
+  common_->peers[index_].conns.fetch_sub(1, std::memory_order_relaxed);
+  const bool last = common_->conns.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  if (last && common_->draining.load(std::memory_order_acquire)) {
+    const std::lock_guard<std::mutex> lock(common_->mutex);
+    common_->changed.notify_all();
+  }
+}
+
+}  // namespace kourier::engine

@@ -1,0 +1,407 @@
+//go:build !kourier_cmake
+
+// From socket to batch: receive once a readiness, cut what came into requests,
+// keep what is incomplete.
+
+#include <cerrno>
+#include <cstring>
+
+#include "base_assert.h"
+#include "engine_worker.h"
+#include "http_answer.h"
+
+namespace kourier::engine {
+
+namespace {
+
+// An input buffer is grown when less than this is free, so that a request that
+// comes in many pieces is not received in ever smaller ones.
+constexpr size_t kInputRoomMin = 256;
+// A body whose rest is at least this long gets as much room at once, and at most that.
+constexpr size_t kBodyRoomMax = 64 * 1024;
+// What a slow start may not cost: a new buffer has room for this much beyond what it holds.
+constexpr size_t kInputRoomFirst = 128;
+
+// Writes what the head says into the record of a request without a body.
+void describe(const http::request_head &head, const char *base, const kr_field *fields, kr_request *request) {
+  request->base = base;
+  request->fields = fields;
+  request->body = base + head.size;
+  request->body_size = 0;
+  request->method_offset = head.method.offset;
+  request->method_size = head.method.size;
+  request->target_offset = head.target.offset;
+  request->target_size = head.target.size;
+  request->path_offset = head.path.offset;
+  request->path_size = head.path.size;
+  request->query_offset = head.query.offset;
+  request->query_size = head.query.size;
+  request->host_offset = head.host.offset;
+  request->host_size = head.host.size;
+  request->field_count = head.field_count;
+  request->method = head.method_id;
+  request->flags = head.flags;
+  request->answer_flags = 0;
+  request->answer_source = kAnswerInOut;
+  request->answer_code = 0;
+  request->answer_offset = 0;
+  request->answer_size = 0;
+}
+
+}  // namespace
+
+// What was received from one connection and is being cut into requests. While it
+// exists it owns `source`, and the connection's own input is null, unless requests
+// had to be held back: then what is left over goes behind those.
+struct worker::intake {
+  connection *conn;
+  uint32_t conn_index;
+  uint32_t conn_generation;
+  input_buffer *source;  // where data lies; null: in the arena
+  char *data;            // from the request that is looked at on
+  size_t size;
+  request_progress progress;  // of that request
+  uint64_t body_size;         // of a complete body, decoded
+  uint64_t body_taken;        // of a complete body, as it was received
+  share *current;               // this connection's share of the batch; null: none yet
+  bool scanned;               // the head at `data` is worth parsing
+};
+
+void worker::on_readable(connection *c) {
+  if (c->phase == phase::linger) {
+    discard(c);
+  } else if (c->input == nullptr) {
+    receive_into_arena(c);
+  } else {
+    receive_into_input(c);
+  }
+}
+
+void worker::receive_into_arena(connection *c) {
+  if (batch_.arena_room() < batch::kReceiveMin || batch_.requests_used >= batch::kRequestsEnough) {
+    dispatch();
+    batch_.arena_used = 0;
+  }
+  char *at = batch_.arena + batch_.arena_used;
+  const size_t room = batch_.arena_room() < batch::kReceiveMax ? batch_.arena_room() : batch::kReceiveMax;
+  const ssize_t result = kernel_->recv(c->fd, at, room, 0);
+  counters_.syscalls.add(1);
+  if (result <= 0) return receive_failed(c, result, errno);
+  const size_t size = static_cast<size_t>(result);
+  KR_ASSERT(size <= room);
+  counters_.bytes_in.add(size);
+  // Each connection's bytes start on a cache line of their own.
+  const size_t used = (size + 63) & ~size_t{63};
+  batch_.arena_used += used < batch_.arena_room() ? used : batch_.arena_room();
+  parse(c, at, size, nullptr);
+}
+
+void worker::receive_into_input(connection *c) {
+  size_t wanted = kInputRoomMin;
+  const request_progress &progress = c->input->progress;
+  if (progress.head_size != 0 && progress.framing == http::body_framing::length) {
+    const uint64_t rest = progress.head_size + progress.content_length - c->input->size;
+    wanted = rest < kBodyRoomMax ? static_cast<size_t>(rest) : kBodyRoomMax;
+  }
+  if (!reserve_input(&pool_, &c->input, wanted)) {
+    count_reason(KR_REASON_NO_MEMORY);
+    return close(c);
+  }
+  input_buffer *input = c->input;
+  const ssize_t result = kernel_->recv(c->fd, input->data() + input->size, input->room(), 0);
+  counters_.syscalls.add(1);
+  if (result <= 0) return receive_failed(c, result, errno);
+  const size_t size = static_cast<size_t>(result);
+  KR_ASSERT(size <= input->room());
+  counters_.bytes_in.add(size);
+  input->size += size;
+  if (c->phase == phase::body && config_.body_rate_min != 0) {
+    input->rate.credit(now_ms_, size, config_.body_rate_min);
+  }
+  parse(c, input->data(), input->size, input);
+}
+
+void worker::receive_failed(connection *c, ssize_t result, int error) {
+  if (result < 0) {
+    if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR) return;
+    if (error == ENOMEM || error == ENOBUFS) {
+      // The kernel is short of memory: what is there can be read later.
+      c->flags |= kStarved;
+      poll(c, 0);
+      arm(c);
+      return;
+    }
+  }
+  // The peer has closed: between requests, which is how a connection ends, or
+  // within one, which then has no answer (RFC 9112 §8).
+  close(c);
+}
+
+void worker::parse(connection *c, char *data, size_t size, input_buffer *source) {
+  intake in = {};
+  in.conn = c;
+  in.conn_index = c->index;
+  in.conn_generation = c->generation;
+  in.source = source;
+  in.data = data;
+  in.size = size;
+  in.scanned = source == nullptr;
+  if (source != nullptr) {
+    in.progress = source->progress;
+    c->input = nullptr;
+  }
+  const bool open = take_requests(&in);
+  if (!open) {
+    // The connection went while its first requests were answered.
+    close_input(&pool_, &in.source);
+    return;
+  }
+  keep_rest(&in);
+  if (in.current == nullptr) settle(c);
+}
+
+// Puts requests into the batch until none is complete. False: the connection is gone.
+bool worker::take_requests(intake *in) {
+  while (in->size != 0) {
+    if (!batch_.has_room() || batch_.core_answers_tail(batch::kCoreAnswerMax) == nullptr) {
+      if (!make_room(in)) return in->conn != nullptr;
+    }
+    // The request's place in the batch; it counts once it is complete.
+    kr_request *request = &batch_.requests[batch_.requests_used];
+    bool described = false;
+    if (in->progress.head_size == 0) {
+      if (!take_head(in, request)) return true;
+      described = true;
+    }
+    const http::body_framing framing = in->progress.framing;
+    if (framing == http::body_framing::chunked && in->current != nullptr) {
+      // Decoding overwrites the bytes that the connection would have to keep if
+      // an earlier answer of this batch blocked it. So that one is given first.
+      if (!make_room(in)) return in->conn != nullptr;
+      continue;
+    }
+    in->body_size = 0;
+    in->body_taken = 0;
+    if (framing != http::body_framing::none && !take_body(in)) return true;
+    if (!described) describe_again(in, request);
+    request->body_size = in->body_size;
+    add_request(in, request);
+  }
+  return true;
+}
+
+// True: the head at in->data is complete, and `request` describes it.
+bool worker::take_head(intake *in, kr_request *request) {
+  if (!in->scanned) {
+    // In pieces: parse only when that can tell something new.
+    if (!in->source->scanner.advance(in->data, in->size, limits_)) return false;
+    in->scanned = true;
+  }
+  http::request_head head;
+  const http::verdict verdict = http::parse_head(in->data, in->size, limits_, batch_.fields_tail(), &head);
+  if (verdict == http::verdict::more) return false;
+  if (verdict == http::verdict::bad) {
+    add_refusal(in, head.status, head.reason, head.method_id);
+    return false;
+  }
+  in->progress.head_size = head.size;
+  in->progress.framing = head.framing;
+  in->progress.continue_wanted = head.expects_continue;
+  in->progress.method_id = head.method_id;
+  in->progress.content_length = head.content_length;
+  in->progress.body_size = 0;
+  if (head.framing == http::body_framing::chunked) in->progress.decoder = http::chunked_decoder{};
+  if (head.framing == http::body_framing::length && head.content_length > config_.body_size_max) {
+    add_refusal(in, 413, KR_REASON_BODY_TOO_LARGE, head.method_id);
+    return false;
+  }
+  describe(head, in->data, batch_.fields_tail(), request);
+  return true;
+}
+
+// The head was found to be whole before the body was, and its table was not kept.
+void worker::describe_again(intake *in, kr_request *request) {
+  http::request_head head;
+  [[maybe_unused]] const http::verdict verdict =
+      http::parse_head(in->data, in->progress.head_size, limits_, batch_.fields_tail(), &head);
+  KR_ASSERT(verdict == http::verdict::done);
+  describe(head, in->data, batch_.fields_tail(), request);
+}
+
+// True: the body is complete, and in->body_size and in->body_taken say how long it is.
+bool worker::take_body(intake *in) {
+  request_progress &progress = in->progress;
+  const size_t received = in->size - progress.head_size;
+  bool complete = false;
+  if (progress.framing == http::body_framing::length) {
+    complete = received >= progress.content_length;
+    in->body_size = progress.content_length;
+    in->body_taken = progress.content_length;
+  } else {
+    char *raw = in->data + progress.head_size + progress.body_size;
+    size_t written = 0;
+    size_t consumed = 0;
+    const http::verdict verdict = progress.decoder.decode(raw, raw, received - progress.body_size,
+                                                          config_.body_size_max, &written, &consumed);
+    if (verdict == http::verdict::bad) {
+      add_refusal(in, progress.decoder.status(), progress.decoder.reason(), progress.method_id);
+      return false;
+    }
+    complete = verdict == http::verdict::done;
+    in->body_size = progress.body_size + written;
+    in->body_taken = progress.body_size + consumed;
+    if (!complete) {
+      // The framing is gone; what comes next is received behind the decoded bytes.
+      progress.body_size += written;
+      in->size = progress.head_size + progress.body_size;
+    }
+  }
+  if (!complete && progress.continue_wanted) {
+    // A client that has begun to send the body does not wait (RFC 9110 §10.1.1).
+    if (received == 0) add_continue(in);
+    progress.continue_wanted = false;
+  }
+  return complete;
+}
+
+// Answers what the batch holds. False: go on with nothing of this input.
+bool worker::make_room(intake *in) {
+  if (in->current == nullptr) {
+    dispatch();
+    return true;
+  }
+  return dispatch_within(in);
+}
+
+// Answers what the batch holds, requests of this very input among it. False: the
+// connection is gone (in->conn is null then), blocked, or closing.
+bool worker::dispatch_within(intake *in) {
+  connection *c = in->conn;
+  in->current = nullptr;
+  dispatch();
+  if (connections_.find(in->conn_index, in->conn_generation) != c) {
+    in->conn = nullptr;
+    return false;
+  }
+  if (c->phase == phase::linger || (c->flags & kCloseAfter) != 0) in->size = 0;
+  if (in->size == 0) return false;
+  if (c->output != nullptr) {
+    // Looked at anew when the peer has read.
+    in->progress.head_size = 0;
+    if (in->source != nullptr) in->source->scanner = http::head_scanner{};
+    return false;
+  }
+  return true;
+}
+
+kr_request *worker::add_record(intake *in) {
+  share *s = in->current;
+  if (s == nullptr) {
+    s = &batch_.shares[batch_.share_count++];
+    *s = share{in->conn, in->data, nullptr, 0, batch_.requests_used, 0, batch_.requests_used, false};
+    in->current = s;
+    in->conn->flags |= kInBatch;
+  }
+  ++s->count;
+  return &batch_.requests[batch_.requests_used++];
+}
+
+// Takes the request at in->data, described in its place, into the batch.
+void worker::add_request(intake *in, kr_request *record) {
+  connection *c = in->conn;
+  [[maybe_unused]] const kr_request *added = add_record(in);
+  KR_ASSERT(added == record);
+  record->connection = uint64_t{c->generation} << 32 | c->index;
+  if (drained_) record->flags &= static_cast<uint8_t>(~KR_REQUEST_KEEP_ALIVE);
+  batch_.fields_used += record->field_count;
+  counters_.requests.add(1);
+
+  const kr_static *answer = nullptr;
+  if (!common_->static_answers.empty()) {
+    answer = common_->static_answers.find(record->method, record->base + record->path_offset, record->path_size);
+  }
+  if (answer != nullptr) {
+    char *out = batch_.core_answers_tail(http::static_size_max(*answer));
+    record->answer_flags = KR_ANSWER_DONE;
+    record->answer_source = kAnswerInCore;
+    record->answer_code = answer->code;
+    record->answer_offset = batch_.core_answers_used;
+    record->answer_size = static_cast<uint32_t>(
+        http::write_static(out, *answer, record->flags, record->method == KR_METHOD_HEAD, date_));
+    batch_.core_answers_used += record->answer_size;
+  } else {
+    ++batch_.unanswered;
+  }
+
+  const size_t taken = in->progress.head_size + in->body_taken;
+  in->current->consumed += taken;
+  in->data += taken;
+  in->size -= taken;
+  in->progress.head_size = 0;
+  in->scanned = true;
+  // What follows a request that ends the connection is not looked at (RFC 9112 §9.6).
+  if ((record->flags & KR_REQUEST_KEEP_ALIVE) == 0) in->size = 0;
+}
+
+void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t method_id) {
+  count_reason(reason);
+  kr_request *record = add_record(in);
+  *record = kr_request{};
+  record->base = in->data;
+  record->answer_flags = KR_ANSWER_DONE | KR_ANSWER_CLOSE;
+  record->answer_source = kAnswerInCore;
+  record->answer_code = code;
+  record->answer_offset = batch_.core_answers_used;
+  record->answer_size = static_cast<uint32_t>(http::write_refusal(
+      batch_.core_answers + batch_.core_answers_used, code, reason, method_id == KR_METHOD_HEAD, date_));
+  batch_.core_answers_used += record->answer_size;
+  in->size = 0;
+}
+
+void worker::add_continue(intake *in) {
+  constexpr uint32_t kSize = sizeof(http::kContinue) - 1;
+  kr_request *record = add_record(in);
+  *record = kr_request{};
+  record->base = in->data;
+  record->flags = KR_REQUEST_KEEP_ALIVE;
+  record->answer_flags = KR_ANSWER_DONE;
+  record->answer_source = kAnswerInCore;
+  record->answer_code = 100;
+  record->answer_offset = batch_.core_answers_used;
+  record->answer_size = kSize;
+  std::memcpy(batch_.core_answers + batch_.core_answers_used, http::kContinue, kSize);
+  batch_.core_answers_used += kSize;
+}
+
+// Gives what is left over a place to stay, and the source its end.
+void worker::keep_rest(intake *in) {
+  connection *c = in->conn;
+  const bool untouched = in->source != nullptr && in->data == in->source->data() && in->size != 0;
+  if (untouched && c->input == nullptr) {
+    in->source->size = in->size;
+    in->source->progress = in->progress;
+    c->input = in->source;
+    return;
+  }
+  if (in->size != 0) {
+    // Requests that were held back stand before it; it has not been looked into then.
+    const bool behind_held = c->input != nullptr;
+    if (!behind_held) c->input = open_input(&pool_, in->size + kInputRoomFirst, now_ms_);
+    if (c->input == nullptr || !reserve_input(&pool_, &c->input, in->size)) {
+      count_reason(KR_REASON_NO_MEMORY);
+      c->flags |= kDead;
+    } else {
+      std::memcpy(c->input->data() + c->input->size, in->data, in->size);
+      c->input->size += in->size;
+      if (!behind_held) c->input->progress = in->progress;
+    }
+  }
+  if (in->current != nullptr) {
+    in->current->retired = in->source;
+    in->source = nullptr;
+  } else {
+    close_input(&pool_, &in->source);
+  }
+}
+
+}  // namespace kourier::engine

@@ -1,0 +1,159 @@
+//go:build !kourier_cmake
+
+#include "engine_worker.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base_assert.h"
+
+namespace kourier::engine {
+
+namespace {
+
+constexpr int kEventsMax = 512;
+
+// What epoll hands back for an event: the address of a connection, which is a
+// multiple of 64, or one of these.
+constexpr uint64_t kListenerTag = 1;  // with the listener's index above the low byte
+constexpr uint64_t kWakeTag = 2;
+
+}  // namespace
+
+worker::worker(shared *common, uint32_t index, const net::system *kernel)
+    : common_(common),
+      index_(index),
+      kernel_(kernel),
+      config_(common->config),
+      limits_{config_.head_size_max, config_.target_size_max, config_.field_count_max},
+      wheel_slots_(static_cast<net::timer_entry **>(pages_.map(net::timer_wheel::kSlotCount * sizeof(void *)))),
+      wheel_(wheel_slots_, kernel->now_ms()),
+      now_ms_(kernel->now_ms()) {}
+
+worker::~worker() {
+  connections_.each([this](connection *c) { close(c); });
+  if (wheel_slots_ != nullptr) pages_.unmap(wheel_slots_, net::timer_wheel::kSlotCount * sizeof(void *));
+  if (epoll_fd_ >= 0) ::close(epoll_fd_);
+}
+
+kr_status worker::open() {
+  if (wheel_slots_ == nullptr || !connections_.open(config_.conns_max + batch::kSharesMax) ||
+      !batch_.open(config_.field_count_max)) {
+    return KR_ERR_MEMORY;
+  }
+  epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_fd_ < 0) return KR_ERR_SYSTEM;
+  struct epoll_event event = {};
+  event.events = EPOLLIN;
+  event.data.u64 = kWakeTag;
+  if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, common_->peers[index_].inbox.wake_fd(), &event) != 0) {
+    return KR_ERR_SYSTEM;
+  }
+  view_.owner = this;
+  view_.worker = index_;
+  view_.out = batch_.out;
+  view_.out_capacity = batch::kOutSize;
+  view_.requests = batch_.requests;
+  view_.date = date_.text;
+  view_.date_size = http::date_line::kSize;
+  return KR_OK;
+}
+
+kr_status worker::poll_listener(uint32_t index) {
+  struct epoll_event event = {};
+  // A connection wakes one of the workers that share the socket, not all.
+  event.events = EPOLLIN | EPOLLEXCLUSIVE;
+  event.data.u64 = uint64_t{index} << 8 | kListenerTag;
+  if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, common_->listeners[index].fd, &event) != 0 && errno != EEXIST) {
+    return KR_ERR_SYSTEM;
+  }
+  return KR_OK;
+}
+
+void worker::run() {
+  while (!common_->stopping.load(std::memory_order_acquire)) turn(-1);  // acquire: pairs with kr_interrupt
+}
+
+int worker::wait_ms(int timeout_ms_max) const {
+  int wait = wheel_.wait_ms(now_ms_);
+  if (accept_again_ms_ != 0) {
+    const int until = accept_again_ms_ > now_ms_ ? static_cast<int>(accept_again_ms_ - now_ms_) : 0;
+    wait = wait < 0 ? until : std::min(wait, until);
+  }
+  if (timeout_ms_max >= 0) wait = wait < 0 ? timeout_ms_max : std::min(wait, timeout_ms_max);
+  return wait;
+}
+
+void worker::turn(int timeout_ms_max) {
+  struct epoll_event events[kEventsMax];
+  const int count = kernel_->epoll_wait(epoll_fd_, events, kEventsMax, wait_ms(timeout_ms_max));
+  now_ms_ = kernel_->now_ms();
+  date_.update(kernel_->unix_seconds());
+  counters_.turns.add(1);
+
+  for (int i = 0; i < count; ++i) on_event(events[i]);
+  dispatch();
+  batch_.arena_used = 0;
+
+  // From here on no connection is in the batch, so that any of them may be closed.
+  expire();
+  if (any_listener_ready_) {
+    any_listener_ready_ = false;
+    for (uint64_t &word : ready_listeners_) {
+      for (; word != 0; word &= word - 1) {
+        accept_all(static_cast<uint32_t>((&word - ready_listeners_) * 64 + __builtin_ctzll(word)));
+      }
+    }
+  }
+  if (woken_) take_inbox();
+  if (accept_again_ms_ != 0 && now_ms_ >= accept_again_ms_) resume_accepting();
+  if (!drained_ && common_->draining.load(std::memory_order_acquire)) begin_drain();  // acquire: pairs with kr_drain
+}
+
+void worker::on_event(const struct epoll_event &event) {
+  const uint64_t tag = event.data.u64;
+  if (tag == kWakeTag) {
+    woken_ = true;
+    return;
+  }
+  if ((tag & 0xff) == kListenerTag) {
+    const uint32_t index = static_cast<uint32_t>(tag >> 8);
+    ready_listeners_[index / 64] |= uint64_t{1} << index % 64;
+    any_listener_ready_ = true;
+    return;
+  }
+  auto *c = reinterpret_cast<connection *>(tag);
+  if (c->output != nullptr) {
+    on_writable(c);
+  } else {
+    on_readable(c);
+  }
+}
+
+void worker::dispatch() {
+  if (batch_.empty()) return;
+  share_cursor_ = 0;
+  if (batch_.unanswered != 0) {
+    view_.count = batch_.requests_used;
+    view_.out_size = 0;
+    counters_.batches.add(1);
+    common_->on_batch(common_->ctx, &view_);
+    KR_ASSERT(view_.out_size <= view_.out_capacity);
+  }
+  for (uint32_t i = 0; i < batch_.share_count; ++i) finish_share(&batch_.shares[i]);
+  batch_.clear();
+}
+
+kr_status worker::peer(uint64_t connection_id, uint8_t address_out[16], uint32_t *scope_out, uint16_t *port_out,
+                       uint8_t *family_out) {
+  const connection *c =
+      connections_.find(static_cast<uint32_t>(connection_id), static_cast<uint32_t>(connection_id >> 32));
+  if (c == nullptr) return KR_ERR_CLOSED;
+  return net::peer_address(c->fd, address_out, scope_out, port_out, family_out);
+}
+
+}  // namespace kourier::engine

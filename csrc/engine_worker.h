@@ -1,0 +1,146 @@
+// A worker: one native thread, its connections, its loop.
+//
+// A turn of the loop waits for epoll, receives from every connection that has
+// something, collects the complete requests in a batch, hands the batch over in
+// one callback, sends the answers with one system call a connection, and looks at
+// the clock. Files: engine_worker.cpp the turn, engine_receive.cpp from socket to
+// batch, engine_send.cpp from batch to socket, engine_life.cpp accepting,
+// deadlines and the end of connections.
+#pragma once
+
+#include <pthread.h>
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base_memory.h"
+#include "engine_batch.h"
+#include "engine_connection.h"
+#include "engine_counters.h"
+#include "engine_shared.h"
+#include "http_date.h"
+#include "kourier.h"
+#include "net_address.h"
+#include "net_system.h"
+#include "net_timer.h"
+
+namespace kourier::engine {
+
+class worker;
+
+// What the receiver gets, and the way back from it.
+struct callback_batch : kr_batch {
+  engine::worker *owner;
+};
+
+class worker {
+ public:
+  worker(shared *common, uint32_t index, const net::system *kernel);
+  ~worker();
+  worker(const worker &) = delete;
+  worker &operator=(const worker &) = delete;
+
+  // Takes the resources. Any thread, once, before the first turn.
+  [[nodiscard]] kr_status open();
+  // Turns until shared::stopping.
+  void run();
+  // One turn, waiting for at most timeout_ms_max; negative: for as long as it takes.
+  void turn(int timeout_ms_max);
+
+  // The epoll descriptor, for the owner to add listening sockets to.
+  int epoll_fd() const { return epoll_fd_; }
+  // Asks for readable events of shared::listeners[index]. Any thread.
+  [[nodiscard]] kr_status poll_listener(uint32_t index);
+
+  // kr_batch_write and kr_peer: during on_batch only.
+  kr_status write(uint32_t index, const char *data, size_t size);
+  kr_status peer(uint64_t connection_id, uint8_t address_out[16], uint32_t *scope_out, uint16_t *port_out,
+                 uint8_t *family_out);
+
+  const counters &stats() const { return counters_; }
+  uint64_t mapped_size() const { return pages_.mapped_size(); }
+
+ private:
+  // engine_worker.cpp
+  void on_event(const struct epoll_event &event);
+  void dispatch();
+  int wait_ms(int timeout_ms_max) const;
+
+  // engine_receive.cpp
+  struct intake;
+  void on_readable(connection *c);
+  void receive_into_arena(connection *c);
+  void receive_into_input(connection *c);
+  void receive_failed(connection *c, ssize_t result, int error);
+  void parse(connection *c, char *data, size_t size, input_buffer *source);
+  bool take_requests(intake *in);
+  bool take_head(intake *in, kr_request *request);
+  void describe_again(intake *in, kr_request *request);
+  bool take_body(intake *in);
+  bool make_room(intake *in);
+  bool dispatch_within(intake *in);
+  kr_request *add_record(intake *in);
+  void add_request(intake *in, kr_request *record);
+  void add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t method_id);
+  void add_continue(intake *in);
+  void keep_rest(intake *in);
+
+  // engine_send.cpp
+  struct gather;
+  void on_writable(connection *c);
+  void deliver(connection *c, const struct iovec *parts, size_t count);
+  void send_share(share *s, uint32_t end, const char *extra, size_t extra_size);
+  void finish_share(share *s);
+  void hold_back(share *s);
+  void settle(connection *c);
+  void poll(connection *c, uint16_t events);
+  void set_phase(connection *c, phase p);
+
+  // engine_life.cpp
+  void accept_all(uint32_t listener_index);
+  void accepted(int fd);
+  void adopt(int fd);
+  void take_inbox();
+  bool make_place();
+  bool close_oldest_idle();
+  void pause_accepting();
+  void resume_accepting();
+  void begin_drain();
+  void expire();
+  void on_deadline(connection *c);
+  void check_drain_rate(connection *c);
+  void refuse_late(connection *c, uint8_t reason);
+  void arm(connection *c);
+  void linger(connection *c);
+  void discard(connection *c);
+  void close(connection *c);
+  void count_reason(uint8_t reason) { counters_.reasons[reason].add(1); }
+
+  shared *common_;
+  const uint32_t index_;
+  const net::system *kernel_;
+  const kr_config config_;
+  const http::head_limits limits_;
+
+  base::page_source pages_;
+  base::block_pool pool_{&pages_};
+  connection_table connections_{&pages_};
+  batch batch_{&pages_};
+  net::timer_entry **wheel_slots_ = nullptr;
+  net::timer_wheel wheel_;
+  http::date_line date_;
+  callback_batch view_{};  // of batch_, for the receiver
+
+  int epoll_fd_ = -1;
+  uint64_t now_ms_;
+  uint64_t accept_again_ms_ = 0;  // when accepting is tried again after a pause; 0: it is not paused
+  uint64_t ready_listeners_[kListenersMax / 64] = {};
+  bool any_listener_ready_ = false;
+  bool woken_ = false;
+  bool drained_ = false;
+  uint32_t share_cursor_ = 0;  // during on_batch: no share before it has anything to send
+  counters counters_;
+};
+
+}  // namespace kourier::engine

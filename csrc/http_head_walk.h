@@ -1,0 +1,397 @@
+// The fast reader of a head, over any kernel. One pass turns blocks of 64 octets
+// into bit masks and the masks into two lists of offsets, the ends of names and the
+// ends of lines; a second pass over the lists makes the table of fields. It decides
+// nothing that is wrong: at the first oddity it returns false, and read_head_scalar
+// finds out what it was.
+//
+// Included by each http_head_<isa>_<goarch>.cpp inside its target region, so that
+// everything here is compiled for that instruction set and inlines into one
+// function. Everything foreign is included before the region. A kernel K offers:
+//
+//   K::block                        64 octets in registers
+//   K::kSizeMin                     the shortest input that load_short reads
+//   block k.load(p)                 p[0, 64)
+//   block k.load_short(p, n)        p[0, n), kSizeMin <= n < 64; what stands behind means nothing
+//   line_masks k.lines(block)
+//   target_masks k.targets(block)
+//   bool k.host(p, n, room, &masks) of p[0, n), n > 0; p[0, room) may be read, room >= n + 4.
+//                                   False when n is none of its sizes
+//   uint32_t K::lowest(mask)        the number of the lowest bit; for 0, any number
+#pragma once
+
+#include "http_authority.h"
+#include "http_chars.h"
+#include "http_fields.h"
+#include "http_head_kernels.h"
+#include "http_target.h"
+
+namespace kourier::http {
+namespace {
+
+// Bit i stands for octet i of the block.
+struct line_masks {
+  uint64_t token;    // tchar
+  uint64_t control;  // what ends a value: CR, and what must not be there; never HTAB
+  uint64_t lf;
+};
+
+struct target_masks {
+  uint64_t invalid;   // no octet of a target
+  uint64_t question;  // '?'
+  uint64_t percent;   // '%'
+};
+
+struct host_masks {
+  uint64_t name;  // octets of a host name
+  uint64_t dot;
+};
+
+constexpr uint32_t kBlock = 64;
+// A head with more field lines is left to the scalar reader.
+constexpr uint32_t kLinesMax = 256;
+// What one block may add: a line that is not empty has three octets ("a" CR LF, to
+// be refused later); and flatten() writes up to two entries more than there are.
+constexpr uint32_t kLinesSpare = kBlock / 3 + 1 + 2;
+
+#define KR_INLINE inline __attribute__((always_inline))
+#define KR_LIKELY(condition) __builtin_expect(!!(condition), 1)
+
+// A store that stays by itself: g++ would gather neighbours in a vector register
+// first, which takes longer than storing them one by one.
+KR_INLINE void store(uint32_t *to, uint32_t value) { *const_cast<volatile uint32_t *>(to) = value; }
+
+// `mask` is not 0.
+KR_INLINE uint32_t lowest_set(uint64_t mask) { return static_cast<uint32_t>(__builtin_ctzll(mask)); }
+
+// Bits [0, count), count < 64.
+KR_INLINE uint64_t bits_below(uint32_t count) { return (1ULL << count) - 1; }
+
+KR_INLINE line_masks shifted(line_masks m, uint32_t by) { return {m.token >> by, m.control >> by, m.lf >> by}; }
+KR_INLINE target_masks shifted(target_masks m, uint32_t by) {
+  return {m.invalid >> by, m.question >> by, m.percent >> by};
+}
+
+// The masks of the block at data + at, which is not the first. A block that the
+// input ends in is read from its end backwards: nothing behind data + size is touched.
+template <class K>
+KR_INLINE line_masks lines_at(const K &k, const char *data, uint32_t at, uint32_t size) {
+  if (KR_LIKELY(size - at >= kBlock)) return k.lines(k.load(data + at));
+  return shifted(k.lines(k.load(data + size - kBlock)), kBlock - (size - at));
+}
+
+template <class K>
+KR_INLINE target_masks targets_at(const K &k, const char *data, uint32_t at, uint32_t size) {
+  if (KR_LIKELY(size - at >= kBlock)) return k.targets(k.load(data + at));
+  return shifted(k.targets(k.load(data + size - kBlock)), kBlock - (size - at));
+}
+
+// Writes base + i for each bit i. Two at a time, because few blocks have more: a
+// branch on every bit would be guessed wrong too often.
+template <class K>
+KR_INLINE uint32_t *flatten(uint32_t *out, uint64_t mask, uint32_t base) {
+  uint32_t *const end = out + __builtin_popcountll(mask);
+  for (;;) {
+    store(out, base + K::lowest(mask));
+    mask &= mask - 1;
+    store(out + 1, base + K::lowest(mask));
+    mask &= mask - 1;
+    if (KR_LIKELY(mask == 0)) return end;
+    out += 2;
+  }
+}
+
+// What passes from one block to the next.
+struct block_carry {
+  uint64_t cr = 0;     // 1: the last octet was a control, no LF
+  uint64_t start = 0;  // 1: a line starts with the next octet
+  uint64_t name = 0;   // 1: a name reaches to the end of the block
+};
+
+struct block_ends {
+  uint64_t names;  // the octet behind each name
+  uint64_t lines;  // the CR of each line
+  uint64_t empty;  // the lowest bit: the CR of the empty line; 0 when there is none
+};
+
+//  octets    H o s t :   a CR LF X : CR LF CR LF      a line start is carried through the
+//  start     1                   1        1           name by the addition and comes out
+//  token     1 1 1 1     1       1                    at the first octet that is no tchar
+//  names             1             1      1
+//  cr                      1         1     1
+//
+// False when a CR or another control is not followed by LF, or a LF follows no control.
+KR_INLINE bool find_ends(const line_masks &m, block_carry *carry, block_ends *ends) {
+  const uint64_t cr = m.control & ~m.lf;
+  const uint64_t unpaired = m.lf ^ (cr << 1 | carry->cr);
+  const uint64_t starts = m.lf << 1 | carry->start;
+  uint64_t sum = 0;
+  const uint64_t overflow = __builtin_add_overflow(m.token, starts | carry->name, &sum) ? 1 : 0;
+  const uint64_t names = sum & ~m.token;
+  const uint64_t empty = starts & cr;
+  const uint64_t before_end = (empty & (0 - empty)) - 1;  // all bits when there is no empty line
+  carry->cr = cr >> 63;
+  carry->start = m.lf >> 63;
+  carry->name = overflow;
+  ends->names = names & before_end;
+  ends->lines = cr & before_end;
+  ends->empty = empty;
+  return (unpaired & before_end) == 0;
+}
+
+KR_INLINE uint8_t octet(const char *data, uint32_t at) { return static_cast<uint8_t>(data[at]); }
+
+// A value that is not one SP and then visible octets: RFC 9110 §5.5, OWS.
+inline slice trim(const char *data, uint32_t begin, uint32_t end) {
+  while (begin < end && is_blank(static_cast<uint8_t>(data[begin]))) ++begin;
+  while (end > begin && is_blank(static_cast<uint8_t>(data[end - 1]))) --end;
+  return {begin, end - begin};
+}
+
+// A port of 1 to 5 digits that end at `end`; end[-8, 0) may be read.
+KR_INLINE bool is_short_port(const char *end, uint32_t digits) {
+  const uint32_t foreign = 64 - 8 * digits;
+  uint64_t value = (load<uint64_t>(end - 8) ^ 0x3030303030303030ULL) >> foreign << foreign;
+  if (((value | (value + 0x7676767676767676ULL)) & 0x8080808080808080ULL) != 0) return false;
+  if (digits < 5) return true;
+  // Pairs, then fours, then all: the first digit stands in the lowest octet.
+  value = (value * 10 + (value >> 8)) & 0x00ff00ff00ff00ffULL;
+  value = (value * 100 + (value >> 16)) & 0x0000ffff0000ffffULL;
+  return (value & 0xffffffff) * 10000 + (value >> 32) <= 65535;
+}
+
+// A host that is a plain name with or without a port. False says nothing.
+template <class K>
+KR_INLINE bool is_plain_host(const K &k, const char *host, uint32_t size, uint32_t room) {
+  host_masks m;
+  if (!k.host(host, size, room, &m)) return false;
+  const uint32_t name_size = lowest_set(~m.name | 1ULL << size);
+  const uint64_t empty_labels = m.dot & (m.dot << 1 | 1) & bits_below(name_size);
+  if (name_size == 0 || empty_labels != 0) return false;
+  if (name_size == size) return true;
+  const uint32_t digits = size - name_size - 1;
+  return host[name_size] == ':' && digits - 1 < 5 && is_short_port(host + size, digits);
+}
+
+constexpr uint64_t kLower8 = 0x2020202020202020ULL;
+
+// "Connection: keep-alive". In HTTP/1.1 it says nothing that does not hold anyway.
+KR_INLINE bool is_keep_alive(const char *name, uint32_t name_size, const char *value, uint32_t value_size) {
+  return name_size == 10 && (load<uint64_t>(name) | kLower8) == 0x697463656e6e6f63ULL &&     // "connecti"
+         (load<uint16_t>(name + 8) | 0x2020) == 0x6e6f &&                                    // "on"
+         value_size == 10 && (load<uint64_t>(value) | kLower8) == 0x696c612d7065656bULL &&  // "keep-ali"
+         (load<uint16_t>(value + 8) | 0x2020) == 0x6576;                                     // "ve"
+}
+
+// What the field lines have said.
+struct line_facts {
+  slice host{0, 0};
+  bool rare = false;  // there is a field that matters, and was neither Host nor is_keep_alive
+};
+
+// A field whose name may be one of the six that matter.
+template <class K>
+KR_INLINE bool read_known(const K &k, const char *data, uint32_t size, slice name, slice value, line_facts *facts) {
+  if (name.size == 4 && (load<uint32_t>(data + name.offset) | 0x20202020) == 0x74736f68) {  // "host"
+    if (facts->host.size != 0 || value.size == 0) return false;
+    facts->host = value;
+    return is_plain_host(k, data + value.offset, value.size, size - value.offset) ||
+           is_authority(data + value.offset, value.size, port_rule::optional);
+  }
+  if (!is_keep_alive(data + name.offset, name.size, data + value.offset, value.size)) facts->rare = true;
+  return true;
+}
+
+// Fills `field` with the field line [start, end), whose name ends at name_end <= end.
+// Behind it stand CR LF and another CR LF or more.
+template <class K>
+KR_INLINE bool read_field(const K &k, const char *data, uint32_t size, uint32_t start, uint32_t name_end, uint32_t end,
+                          kr_field *field, line_facts *facts) {
+  if (name_end == start || data[end] != '\r') return false;
+  slice value{name_end + 2, end - name_end - 2};
+  if (!KR_LIKELY(load<uint16_t>(data + name_end) == 0x203a && octet(data, name_end + 2) > ' ' &&  // ": "
+                 octet(data, end - 1) > ' ')) {
+    if (data[name_end] != ':') return false;
+    value = trim(data, name_end + 1, end);
+  }
+  const slice name{start, name_end - start};
+  store(&field->name_offset, name.offset);
+  store(&field->name_size, name.size);
+  store(&field->value_offset, value.offset);
+  store(&field->value_size, value.size);
+  return KR_LIKELY(!may_matter(data[start], name.size)) || read_known(k, data, size, name, value, facts);
+}
+
+struct request_line {
+  slice method;
+  slice target;
+  uint32_t question;  // the first '?' of an origin form, or the end of the target
+  uint8_t method_id;
+  bool http10;
+  bool origin;  // the target begins with '/'; else it is still to be judged
+};
+
+// Looks through an origin form, RFC 9112 §3.2.1. *question_out is its first '?', or
+// its end. `first` are the masks of the first block, where every target begins.
+template <class K>
+KR_INLINE bool read_origin(const K &k, const char *data, uint32_t size, const target_masks &first, slice target,
+                           uint32_t *question_out) {
+  const uint32_t begin = target.offset;
+  const uint32_t end = begin + target.size;
+  uint64_t here = ~bits_below(begin);
+  if (end < kBlock) here &= bits_below(end);
+  uint64_t invalid = first.invalid & here;
+  uint64_t percent = first.percent & here;
+  const uint64_t questions = first.question & here;
+  uint32_t question = questions != 0 ? lowest_set(questions) : end;
+  for (uint32_t at = kBlock; at < end; at += kBlock) {
+    const target_masks m = targets_at(k, data, at, size);
+    here = end - at < kBlock ? bits_below(end - at) : ~0ULL;
+    invalid |= m.invalid & here;
+    percent |= m.percent & here;
+    if (question == end && (m.question & here) != 0) question = at + lowest_set(m.question & here);
+  }
+  *question_out = question;
+  return invalid == 0 && (percent == 0 || percent_is_sound(data + begin, end - begin));
+}
+
+// The size of the method that data begins with; 0 when it is no token, or when the
+// target behind it begins in another block.
+inline uint32_t method_size_of(const char *data, uint32_t limit) {
+  uint32_t size = 0;
+  while (size < limit && size < kBlock - 2 && has_class(data[size], kTchar)) ++size;
+  return size < limit && data[size] == ' ' ? size : 0;
+}
+
+// Found from both ends: the method from the left, the version from the right. What
+// lies between has no SP, because SP is no octet of a target.
+template <class K>
+KR_INLINE bool read_request_line(const K &k, const char *data, uint32_t size, const target_masks &first, uint32_t end,
+                                 uint32_t target_size_max, request_line *line) {
+  if (end < 14 || data[end] != '\r') return false;  // "GET / HTTP/1.1"
+  const auto version = load<uint64_t>(data + end - 8);
+  line->http10 = false;
+  if (!KR_LIKELY(version == 0x312e312f50545448ULL)) {        // "HTTP/1.1"
+    if (version != 0x302e312f50545448ULL) return false;  // "HTTP/1.0"
+    line->http10 = true;
+  }
+  uint32_t method_size = 3;
+  line->method_id = KR_METHOD_GET;
+  if (load<uint32_t>(data) != 0x20544547) {  // "GET "
+    method_size = method_size_of(data, end);
+    if (method_size == 0) return false;
+    line->method_id = method_id_of(data, method_size);
+  }
+  const uint32_t target = method_size + 1;
+  const uint32_t target_end = end - 9;
+  if (target >= target_end || data[target_end] != ' ' || target_end - target > target_size_max) return false;
+  line->method = {0, method_size};
+  line->target = {target, target_end - target};
+  line->question = target_end;
+  line->origin = data[target] == '/' && line->method_id != KR_METHOD_CONNECT;
+  return !line->origin || read_origin(k, data, size, first, line->target, &line->question);
+}
+
+// Every member is written once and none is read back: a copy of a struct that was
+// just written in parts would wait for its stores.
+KR_INLINE void fill_head(const request_line &line, const line_facts &facts, uint32_t head_size, uint32_t field_count,
+                         request_head *head) {
+  const uint32_t target_end = line.target.offset + line.target.size;
+  const bool has_query = line.question != target_end;
+  const uint32_t query = line.question + (has_query ? 1 : 0);
+  head->size = head_size;
+  head->method.offset = line.method.offset;
+  head->method.size = line.method.size;
+  head->target.offset = line.target.offset;
+  head->target.size = line.target.size;
+  head->path.offset = line.target.offset;
+  head->path.size = line.question - line.target.offset;
+  head->query.offset = query;
+  head->query.size = target_end - query;
+  head->host.offset = facts.host.offset;
+  head->host.size = facts.host.size;
+  head->content_length = 0;
+  head->field_count = static_cast<uint16_t>(field_count);
+  head->status = 0;
+  head->reason = 0;
+  head->method_id = line.method_id;
+  head->flags = static_cast<uint8_t>(KR_REQUEST_KEEP_ALIVE | (has_query ? KR_REQUEST_HAS_QUERY : 0));
+  head->framing = body_framing::none;
+  head->expects_continue = false;
+}
+
+// The rest of a head that is more than a plain one: HTTP/1.0, another form of target,
+// a field that fill_head knows nothing of. The fields are in the table by now.
+__attribute__((noinline)) inline bool finish_rare(const char *data, const kr_field *fields, const request_line &line,
+                                                  request_head *head) {
+  target_parts parts{};
+  if (line.origin) {
+    parts.form = target_form::origin;
+    parts.has_query = (head->flags & KR_REQUEST_HAS_QUERY) != 0;
+    parts.path = head->path;
+    parts.query = head->query;
+  } else if (!split_target(data, head->target, head->method_id, &parts)) {
+    return false;
+  }
+  head->flags = line.http10 ? KR_REQUEST_HTTP10 : 0;
+  head_facts facts{};
+  refusal why;
+  for (uint32_t i = 0; i < head->field_count; ++i) {
+    const kr_field &field = fields[i];
+    const char *name = data + field.name_offset;
+    if (!may_matter(*name, field.name_size)) continue;
+    const field_id id = identify_field(name, field.name_size);
+    if (!add_field(id, data, {field.value_offset, field.value_size}, &facts, &why)) return false;
+  }
+  return finish_head(facts, parts, head, &why);
+}
+
+template <class K>
+KR_INLINE bool walk_head(const K &k, const char *data, size_t data_size, const head_limits &limits, kr_field *fields,
+                         request_head *head_out) {
+  // No octet beyond head_size_max is looked at.
+  const auto size = static_cast<uint32_t>(data_size < limits.head_size_max ? data_size : limits.head_size_max);
+  if (size < K::kSizeMin) return false;
+  uint32_t names[kLinesMax + kLinesSpare];
+  uint32_t lines[kLinesMax + kLinesSpare];
+
+  // Blocks to masks, masks to lists.
+  uint32_t *names_end = names;
+  uint32_t *lines_end = lines;
+  const typename K::block first_block = size >= kBlock ? k.load(data) : k.load_short(data, size);
+  const target_masks first = k.targets(first_block);
+  line_masks masks = k.lines(first_block);
+  block_carry carry;
+  block_ends ends;
+  uint32_t at = 0;
+  for (;;) {
+    if (!find_ends(masks, &carry, &ends)) return false;
+    names_end = flatten<K>(names_end, ends.names, at);
+    lines_end = flatten<K>(lines_end, ends.lines, at);
+    if (ends.empty != 0) break;
+    at += kBlock;
+    if (at >= size || lines_end > lines + kLinesMax) return false;
+    masks = lines_at(k, data, at, size);
+  }
+  const uint32_t end = at + lowest_set(ends.empty);  // the CR of the empty line
+  if (end + 1 >= size || data[end] != '\r' || data[end + 1] != '\n' || lines_end == lines) return false;
+
+  // Lists to fields.
+  const auto field_count = static_cast<uint32_t>(lines_end - lines) - 1;
+  if (field_count > limits.field_count_max) return false;
+  line_facts facts;
+  uint32_t start = lines[0] + 2;
+  for (uint32_t i = 0; i < field_count; ++i) {
+    const uint32_t line_end = lines[i + 1];
+    if (!read_field(k, data, size, start, names[i], line_end, fields + i, &facts)) return false;
+    start = line_end + 2;
+  }
+
+  request_line line;
+  if (!read_request_line(k, data, size, first, lines[0], limits.target_size_max, &line)) return false;
+  fill_head(line, facts, end + 2, field_count, head_out);
+  if (KR_LIKELY(facts.host.size != 0 && !facts.rare && !line.http10 && line.origin)) return true;
+  return finish_rare(data, fields, line, head_out);
+}
+
+}  // namespace
+}  // namespace kourier::http

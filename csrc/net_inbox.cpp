@@ -1,0 +1,53 @@
+//go:build !kourier_cmake
+
+#include "net_inbox.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+namespace kourier::net {
+
+inbox::~inbox() {
+  for (size_t i = 0; i < count_; ++i) ::close(fds_[i]);
+  if (wake_fd_ >= 0) ::close(wake_fd_);
+}
+
+kr_status inbox::open() {
+  wake_fd_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  return wake_fd_ < 0 ? KR_ERR_SYSTEM : KR_OK;
+}
+
+bool inbox::push(int fd) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (count_ == kCapacity) return false;
+    fds_[count_++] = fd;
+    if (count_ > 1) return true;  // the first one has woken the worker already
+  }
+  wake();
+  return true;
+}
+
+void inbox::wake() {
+  const uint64_t one = 1;
+  // A full counter (EAGAIN) is as good as a written one.
+  [[maybe_unused]] const ssize_t written = ::write(wake_fd_, &one, sizeof(one));
+}
+
+size_t inbox::take(int *fds, size_t capacity) {
+  uint64_t count;
+  [[maybe_unused]] const ssize_t size = ::read(wake_fd_, &count, sizeof(count));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const size_t taken = std::min(capacity, count_);
+  std::memcpy(fds, fds_, taken * sizeof(int));
+  std::memmove(fds_, fds_ + taken, (count_ - taken) * sizeof(int));
+  count_ -= taken;
+  if (count_ != 0) wake();
+  return taken;
+}
+
+}  // namespace kourier::net

@@ -1,0 +1,39 @@
+// What other threads hand to a worker: accepted sockets, and the wish to be
+// looked at. Off the request path; a mutex and an eventfd are enough.
+#pragma once
+
+#include <cstddef>
+#include <mutex>
+
+#include "kourier.h"
+
+namespace kourier::net {
+
+class inbox {
+ public:
+  static constexpr size_t kCapacity = 1024;
+
+  inbox() = default;
+  ~inbox();
+  inbox(const inbox &) = delete;
+  inbox &operator=(const inbox &) = delete;
+
+  [[nodiscard]] kr_status open();
+  int wake_fd() const { return wake_fd_; }
+
+  // Hands a socket over; the receiver owns it then. False: full, and the caller keeps it. Any thread.
+  bool push(int fd);
+  // Wakes the worker out of epoll_wait. Any thread.
+  void wake();
+
+  // Takes at most `capacity` sockets, and the wake-up that came with them. Worker.
+  size_t take(int *fds, size_t capacity);
+
+ private:
+  std::mutex mutex_;
+  int wake_fd_ = -1;
+  size_t count_ = 0;
+  int fds_[kCapacity];
+};
+
+}  // namespace kourier::net

@@ -1,0 +1,38 @@
+//go:build !kourier_cmake
+
+#include "net_system.h"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace kourier::net {
+
+namespace {
+
+uint64_t monotonic_ms() {
+  struct timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
+}
+
+int64_t wall_seconds() {
+  struct timespec now;
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return now.tv_sec;
+}
+
+int socket_unsent_size(int fd) {
+  int size = 0;
+  return ::ioctl(fd, SIOCOUTQ, &size) == 0 ? size : -1;
+}
+
+}  // namespace
+
+const system kKernel = {
+    ::recv,     ::send,  ::sendmsg,          ::accept4,    ::epoll_wait, ::epoll_ctl,
+    ::shutdown, ::close, socket_unsent_size, monotonic_ms, wall_seconds,
+};
+
+}  // namespace kourier::net

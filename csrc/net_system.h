@@ -1,0 +1,32 @@
+// The system calls of the loop, in one table, so that a test can stand in for
+// the kernel: fail an accept, cut a send short, stop the clock.
+#pragma once
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace kourier::net {
+
+// Each entry behaves as the call of its name, errno included.
+struct system {
+  ssize_t (*recv)(int fd, void *data, size_t size, int flags);
+  ssize_t (*send)(int fd, const void *data, size_t size, int flags);
+  ssize_t (*sendmsg)(int fd, const struct msghdr *message, int flags);
+  int (*accept4)(int fd, struct sockaddr *address, socklen_t *address_size, int flags);
+  int (*epoll_wait)(int epoll_fd, struct epoll_event *events, int capacity, int timeout_ms);
+  int (*epoll_ctl)(int epoll_fd, int operation, int fd, struct epoll_event *event);
+  int (*shutdown)(int fd, int how);
+  int (*close)(int fd);
+  int (*unsent_size)(int fd);  // bytes not yet acknowledged by the peer, SIOCOUTQ; negative: unknown
+  uint64_t (*now_ms)();        // monotonic
+  int64_t (*unix_seconds)();   // wall clock
+};
+
+// The kernel itself.
+extern const system kKernel;
+
+}  // namespace kourier::net

@@ -1,0 +1,150 @@
+package kourier
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+
+	"github.com/kourier-go/kourier/internal/abi"
+)
+
+// A writeFunc is kr_batch_write. It is done with data when it returns.
+type writeFunc func(b *abi.Batch, index uint32, data []byte) int32
+
+// A peerFunc is kr_peer. It returns the zero AddrPort for a Unix socket and for
+// a connection that is gone.
+type peerFunc func(b *abi.Batch, connection uint64) netip.AddrPort
+
+// A logFunc records what went wrong in a handler. value is what it panicked
+// with, or an error that tells of a misuse, and then stack is empty. req is
+// valid during the call. It is called on native threads, concurrently.
+type logFunc func(value any, stack []byte, req *Request)
+
+// A dispatcher has the requests of each batch answered by a Fast handler.
+type dispatcher struct {
+	workers []worker
+}
+
+// newDispatcher makes a dispatcher for batches whose Worker is below workers.
+// Without a handler it answers everything 404.
+func newDispatcher(fast FastHandler, workers int, write writeFunc, peer peerFunc, log logFunc) *dispatcher {
+	if fast == nil {
+		fast = func(_ *Request, res *Response) { res.Pass() }
+	}
+	d := &dispatcher{workers: make([]worker, workers)}
+	for i := range d.workers {
+		w := &d.workers[i]
+		w.fast, w.write, w.log = fast, write, log
+		w.req.peer = peer
+		w.req.raw = &noRequest
+		w.res.raw = &noRequest
+		w.res.worker = w
+		w.res.reset()
+	}
+	return d
+}
+
+// OnBatch answers the requests of b. The core calls it on its workers, for
+// several workers at a time, but never twice at a time for one.
+func (d *dispatcher) OnBatch(b *abi.Batch) {
+	w := &d.workers[b.Worker]
+	w.enter(b)
+	for next := 0; next < int(b.Count); {
+		next = w.run(next)
+	}
+	w.leave()
+}
+
+// noConnection is no connection's number: generations do not come this far.
+const noConnection = math.MaxUint64
+
+// A worker is what one native thread needs to answer requests, reused from
+// request to request.
+type worker struct {
+	fast    FastHandler
+	write   writeFunc
+	log     logFunc
+	index   int    // of the request being answered
+	stopped uint64 // the connection whose later requests are left alone
+	date    [64]byte
+	req     Request
+	res     Response
+	_       [128]byte // keeps the next worker off this one's cache lines
+}
+
+// enter makes b the current batch.
+func (w *worker) enter(b *abi.Batch) {
+	w.stopped = noConnection
+	w.req.batch = b
+	w.res.batch = b
+	if date := b.DateLine(); string(date) != string(w.date[:len(date)]) {
+		copy(w.date[:], date)
+		for i := range w.res.templates {
+			w.res.templates[i].code = 0
+		}
+	}
+}
+
+// leave forgets the batch, so that a Request or Response that was kept shows
+// nothing and does nothing.
+func (w *worker) leave() {
+	w.req.batch, w.res.batch = nil, nil
+	w.req.raw, w.res.raw = &noRequest, &noRequest
+}
+
+// run answers requests from first on, until the batch ends or a handler panics.
+// It returns the index of the request to go on with.
+func (w *worker) run(first int) (next int) {
+	defer func() {
+		if value := recover(); value != nil {
+			w.recovered(value)
+			next = w.index + 1
+		}
+	}()
+	requests := w.res.batch.Slice()
+	for i := first; i < len(requests); i++ {
+		raw := &requests[i]
+		if raw.AnswerFlags != 0 || raw.Connection == w.stopped {
+			continue
+		}
+		w.index = i
+		w.req.raw = raw
+		w.res.begin(raw, uint32(i))
+		w.fast(&w.req, &w.res)
+		w.finish(raw)
+	}
+	return len(requests)
+}
+
+func (w *worker) finish(raw *abi.Request) {
+	if w.res.finish() {
+		w.stopped = raw.Connection
+	}
+	if poisoning {
+		w.req.raw, w.res.raw = &noRequest, &noRequest
+		poison(raw)
+	}
+}
+
+// recovered ends the request whose handler has panicked.
+func (w *worker) recovered(value any) {
+	if value == http.ErrAbortHandler {
+		w.res.abort()
+	} else {
+		w.report(value, debug.Stack())
+		w.res.fail()
+	}
+	w.finish(w.res.raw)
+}
+
+// report calls log, which is the user's in the end: its panic must not leave the callback.
+func (w *worker) report(value any, stack []byte) {
+	defer func() { _ = recover() }()
+	w.log(value, stack, &w.req)
+}
+
+func (w *worker) reportf(format string, args ...any) {
+	w.report(fmt.Errorf(format, args...), nil)
+}
