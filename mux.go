@@ -16,7 +16,8 @@ import (
 //	server := kourier.Server{Fast: mux.ServeFast}
 //
 // The pattern "GET /food" matches that path, "GET /food/" that path and all below
-// it ("/food/" never catches "/food" or "/foodtruck"), and "/" every path.
+// it ("/food/" never catches "/food" or "/foodtruck"), "/" every path, and
+// "GET /food/{$}" only "/food/", as with [http.ServeMux].
 // Without a method a pattern matches any method; GET matches HEAD too. Of the
 // patterns that match a request the one with the longest path wins, and of
 // those one with a method before one without, and HEAD before GET.
@@ -36,12 +37,12 @@ type muxNode struct {
 	prefix   string // what the path must go on with to get here from the parent
 	firsts   string // first byte of each child's prefix
 	children []*muxNode
-	leaf     *muxLeaf // if a pattern's path ends here
+	exact    *muxLeaf // of the patterns for the path that ends here
+	below    *muxLeaf // of the patterns for it and all below; it ends with '/' then
 }
 
 // A muxLeaf holds the handlers of the patterns with one path.
 type muxLeaf struct {
-	subtree  bool
 	byMethod [len(methodNames)]FastHandler // what answers each method; by abi.Method…
 	others   map[string]FastHandler        // methods that have no number
 	exact    [len(methodNames)]bool        // byMethod comes from a pattern with just this method
@@ -59,9 +60,7 @@ func (m *FastMux) Handle(pattern string, h FastHandler) {
 	if h == nil {
 		panic(fmt.Sprintf("kourier: FastMux.Handle: pattern %q: the handler is nil", pattern))
 	}
-	leaf := m.root.insert(route.path)
-	leaf.subtree = route.subtree()
-	if !leaf.add(route, h) {
+	if !m.root.insert(route.path).leaf(route.subtree).add(route, h) {
 		panic(fmt.Sprintf("kourier: FastMux.Handle: pattern %q is registered already", pattern))
 	}
 }
@@ -82,12 +81,17 @@ func (m *FastMux) find(req *Request) (found FastHandler) {
 	path := req.Path()
 	node := &m.root
 	for {
-		if leaf := node.leaf; leaf != nil && (len(path) == 0 || leaf.subtree) {
-			if h := leaf.handler(req); h != nil {
+		if node.below != nil {
+			if h := node.below.handler(req); h != nil {
 				found = h
 			}
 		}
 		if len(path) == 0 {
+			if node.exact != nil {
+				if h := node.exact.handler(req); h != nil {
+					found = h
+				}
+			}
 			return found
 		}
 		next := node.child(path[0])
@@ -111,13 +115,22 @@ func (n *muxNode) child(first byte) *muxNode {
 	return nil
 }
 
-// insert returns the leaf for path below n, and makes it if need be.
-func (n *muxNode) insert(path string) *muxLeaf {
+// leaf returns one of the leaves of n, and makes it if need be.
+func (n *muxNode) leaf(subtree bool) *muxLeaf {
+	at := &n.exact
+	if subtree {
+		at = &n.below
+	}
+	if *at == nil {
+		*at = &muxLeaf{}
+	}
+	return *at
+}
+
+// insert returns the node for path below n, and makes it if need be.
+func (n *muxNode) insert(path string) *muxNode {
 	if path == "" {
-		if n.leaf == nil {
-			n.leaf = &muxLeaf{}
-		}
-		return n.leaf
+		return n
 	}
 	next := n.child(path[0])
 	if next == nil {
@@ -137,7 +150,7 @@ func (n *muxNode) insert(path string) *muxLeaf {
 
 // split cuts n in two, so that its prefix ends after size bytes.
 func (n *muxNode) split(size int) {
-	rest := &muxNode{prefix: n.prefix[size:], firsts: n.firsts, children: n.children, leaf: n.leaf}
+	rest := &muxNode{prefix: n.prefix[size:], firsts: n.firsts, children: n.children, exact: n.exact, below: n.below}
 	*n = muxNode{prefix: n.prefix[:size], firsts: rest.prefix[:1], children: []*muxNode{rest}}
 }
 
@@ -198,11 +211,13 @@ func (l *muxLeaf) fillGaps() {
 
 // A pattern says which requests a route is for.
 type pattern struct {
-	method string // "" for any
-	path   string
+	method  string // "" for any
+	path    string
+	subtree bool // everything below path matches as well; path ends with '/' then
 }
 
-func (p pattern) subtree() bool { return p.path[len(p.path)-1] == '/' }
+// onlyThis ends a pattern that ends with '/' and is not for what is below.
+const onlyThis = "{$}"
 
 // methodNumber returns abi.Method…, MethodOther for any method and for one without a number.
 func (p pattern) methodNumber() uint8 {
@@ -216,17 +231,25 @@ func (p pattern) methodNumber() uint8 {
 
 // String returns the pattern as it is written.
 func (p pattern) String() string {
-	if p.method == "" {
-		return p.path
+	text := p.path
+	if p.method != "" {
+		text = p.method + " " + p.path
 	}
-	return p.method + " " + p.path
+	if !p.subtree && strings.HasSuffix(p.path, "/") {
+		text += onlyThis
+	}
+	return text
 }
 
-// parsePattern reads "GET /food" or "/food".
+// parsePattern reads "GET /food", "/food/" or "/food/{$}".
 func parsePattern(text string) (pattern, error) {
 	method, path, found := strings.Cut(text, " ")
 	if !found {
 		method, path = "", text
+	}
+	subtree := strings.HasSuffix(path, "/")
+	if !subtree && strings.HasSuffix(path, "/"+onlyThis) {
+		path = strings.TrimSuffix(path, onlyThis)
 	}
 	switch {
 	case found && !isToken(method):
@@ -239,14 +262,14 @@ func parsePattern(text string) (pattern, error) {
 	for i := 0; i < len(path); i++ {
 		switch c := path[i]; {
 		case c == '{' || c == '}':
-			return pattern{}, errors.New("wildcards are not supported")
+			return pattern{}, errors.New("wildcards other than {$} at the end are not supported")
 		case c == '%' && !(i+2 < len(path) && isHex(path[i+1]) && isHex(path[i+2])):
 			return pattern{}, errors.New("a '%' is not followed by two hex digits")
 		case !pathBytes[c]:
 			return pattern{}, fmt.Errorf("%q cannot stand in a path", c)
 		}
 	}
-	return pattern{method: method, path: path}, nil
+	return pattern{method: method, path: path, subtree: subtree}, nil
 }
 
 // pathBytes holds the bytes that may stand in a path: pchar and '/', RFC 3986 §3.3.

@@ -53,6 +53,9 @@ func TestFastMux(t *testing.T) {
 			"GET /a/": "/a/", "GET /a/b": "/a/", "GET /a/bc": "/a/", "GET /a/b/": "/a/b/", "GET /a/b/x": "/a/b/",
 			"GET /a/b/c": "GET /a/b/c", "HEAD /a/b/c": "GET /a/b/c", "POST /a/b/c": "/a/b/c", "GET /a/b/c/": "/a/b/", "GET /a/b/cd": "/a/b/",
 		}},
+		{"/{$} /a/ GET /a/{$}", map[string]string{
+			"GET /": "/{$}", "GET /x": "", "GET /a/": "GET /a/{$}", "HEAD /a/": "GET /a/{$}", "POST /a/": "/a/", "GET /a/b": "/a/",
+		}},
 		// The longest path wins among the patterns that match, method included.
 		{"POST /a/b /a/", map[string]string{"GET /a/b": "/a/", "POST /a/b": "POST /a/b"}},
 		{"GET /a HEAD /a BREW /a /a", map[string]string{
@@ -122,8 +125,9 @@ func TestFastMuxRefusesBadPatterns(t *testing.T) {
 		"/%":               "two hex digits",
 		"/%4":              "two hex digits",
 		"/%4g":             "two hex digits",
-		"/{name}":          "wildcards are not supported",
-		"/a/{$}":           "wildcards are not supported",
+		"/{name}":          "wildcards other than {$} at the end are not supported",
+		"/a/{$}/b":         "wildcards other than {$} at the end are not supported",
+		"/a{$}":            "wildcards other than {$} at the end are not supported",
 		"CONNECT /a":       "CONNECT requests have no path",
 		"GET /registered":  "registered already",
 		"/registered/":     "registered already",

@@ -91,7 +91,7 @@ func (w *Response) Status(code int) *Response {
 	return w
 }
 
-// Set sets a field of the head, in place of an earlier one of that name in any
+// Set sets a field of the head, in place of earlier ones of that name in any
 // case. It returns w, for chaining. It has no effect once the head is on its
 // way, or if name is not a token (RFC 9110 §5.1). Control bytes in value are sent
 // as spaces.
@@ -102,9 +102,27 @@ func (w *Response) Status(code int) *Response {
 // effect of Close. Other options of Connection, and Transfer-Encoding, are
 // dropped: the framing is the Response's own.
 func (w *Response) Set(name, value string) *Response {
-	if w.state != stateOpen || !isToken(name) {
-		return w
+	if w.state == stateOpen && isToken(name) && !w.special(name, value) {
+		w.fields = w.fields.set(name, value)
 	}
+	return w
+}
+
+// Add adds a field of the head beside earlier ones of that name, as Set-Cookie
+// needs it. Otherwise it is Set; for the names that are special there, it is Set.
+func (w *Response) Add(name, value string) *Response {
+	if w.state == stateOpen && isToken(name) && !w.special(name, value) {
+		if strings.EqualFold(name, "Content-Type") || strings.EqualFold(name, "Date") {
+			w.fields = w.fields.remove(name)
+		}
+		w.fields = appendField(w.fields, name, value)
+	}
+	return w
+}
+
+// special does for a field what its name demands. It reports whether that is all:
+// else the field goes out as it is.
+func (w *Response) special(name, value string) (done bool) {
 	w.touch()
 	switch len(name) {
 	case len("Date"):
@@ -112,34 +130,31 @@ func (w *Response) Set(name, value string) *Response {
 			w.undated = true
 			if value == "" {
 				w.fields = w.fields.remove(name)
-				return w
+				return true
 			}
 		}
 	case len("Connection"):
 		if strings.EqualFold(name, "Connection") {
 			w.closing = w.closing || listsClose(value)
-			return w
+			return true
 		}
 	case len("Content-Type"):
 		if strings.EqualFold(name, "Content-Type") {
 			w.typed = true
 			if value == "" {
 				w.fields = w.fields.remove(name)
-				return w
+				return true
 			}
 		}
 	case len("Content-Length"):
 		if strings.EqualFold(name, "Content-Length") {
 			w.declare(value)
-			return w
+			return true
 		}
 	case len("Transfer-Encoding"):
-		if strings.EqualFold(name, "Transfer-Encoding") {
-			return w
-		}
+		return strings.EqualFold(name, "Transfer-Encoding")
 	}
-	w.fields = w.fields.set(name, value)
-	return w
+	return false
 }
 
 // declare takes a Content-Length. One that is no number, or is smaller than what

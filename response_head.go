@@ -137,10 +137,10 @@ func statusFraming(code int, connect bool) framing {
 	return framedByLength
 }
 
-// fieldLines are encoded field lines, each with its CRLF, no two of one name.
+// fieldLines are encoded field lines, each with its CRLF.
 type fieldLines []byte
 
-// find returns where the line of that name begins and ends; 0, 0 if there is none.
+// find returns where the first line of that name begins and ends; 0, 0 if there is none.
 func (l fieldLines) find(name string) (start, end int) {
 	for start < len(l) {
 		end = start
@@ -156,14 +156,14 @@ func (l fieldLines) find(name string) (start, end int) {
 	return 0, 0
 }
 
-// set appends a line, and removes the earlier one of that name. name is a token.
+// set appends a line, and removes the earlier ones of that name. name is a token.
 func (l fieldLines) set(name, value string) fieldLines {
 	return appendField(l.remove(name), name, value)
 }
 
 func (l fieldLines) remove(name string) fieldLines {
-	if start, end := l.find(name); end > 0 {
-		return append(l[:start], l[end:]...)
+	for start, end := l.find(name); end > 0; start, end = l.find(name) {
+		l = append(l[:start], l[end:]...)
 	}
 	return l
 }

@@ -327,6 +327,24 @@ func TestSet(t *testing.T) {
 	})
 }
 
+func TestAddKeepsEarlierFieldsOfTheName(t *testing.T) {
+	a, _ := one(t, get("/"), func(_ *Request, res *Response) {
+		res.Add("Set-Cookie", "a=1").Add("set-cookie", "b=2").Add("X", "1").Set("x", "2").Add("Bad Name", "x")
+		res.Set("Content-Type", "text/html").Add("Content-Type", "text/plain").Add("Transfer-Encoding", "chunked")
+		res.Send("", []byte("ok"))
+	})
+	require.Equal(t, []string{"a=1", "b=2"}, a.Header["Set-Cookie"])
+	require.Equal(t, []string{"2"}, a.Header["X"])
+	require.Equal(t, []string{"text/plain"}, a.Header["Content-Type"])
+	require.Empty(t, a.TransferEncoding)
+	require.Equal(t, "ok", a.text)
+
+	a, _ = one(t, get("/"), func(_ *Request, res *Response) {
+		res.Add("Set-Cookie", "a=1").Add("Set-Cookie", "b=2").Set("Set-Cookie", "c=3").Send("", nil)
+	})
+	require.Equal(t, []string{"c=3"}, a.Header["Set-Cookie"])
+}
+
 func TestSendReplacesAContentTypeThatWasSet(t *testing.T) {
 	for given, want := range map[string]string{"a/b": "a/b", "": "c/d", "e\r\nf": "e  f"} {
 		a, _ := one(t, get("/"), func(_ *Request, res *Response) { res.Set("content-type", "c/d").Send(given, []byte("x")) })

@@ -16,12 +16,13 @@ type StaticResponse struct {
 	// [http.DetectContentType] unless it is here (nil: send none).
 	Header http.Header
 
-	// Body is the body, at most 1 GiB.
+	// Body is the body. Path, header and body together are at most 64 KiB: the
+	// core copies them for each answer. What is larger is for a FastHandler.
 	Body []byte
 }
 
-// staticBodyMax bounds the body of a StaticResponse, in bytes.
-const staticBodyMax = 1 << 30
+// staticSizeMax bounds path, head and body of a StaticResponse together, in bytes.
+const staticSizeMax = 64 << 10
 
 // A staticRoute is a StaticResponse as kr_static wants it.
 type staticRoute struct {
@@ -44,12 +45,12 @@ func (r StaticResponse) encode(pattern string) (staticRoute, error) {
 	if route.method != "" && route.methodNumber() == 0 {
 		return staticRoute{}, &ConfigError{Field: "Static pattern", Value: pattern, Why: fmt.Sprintf("the method %s has no static answers", route.method)}
 	}
-	if len(r.Body) > staticBodyMax {
-		return staticRoute{}, &ConfigError{Field: "StaticResponse.Body", Value: len(r.Body), Why: fmt.Sprintf("%d bytes are more than %d", len(r.Body), staticBodyMax)}
-	}
 	c, err := encodeCanned("StaticResponse", r.Status, r.Header, r.Body)
 	if err != nil {
 		return staticRoute{}, err
+	}
+	if size := len(route.path) + len(c.head) + len(c.body); size > staticSizeMax {
+		return staticRoute{}, &ConfigError{Field: "StaticResponse.Body", Value: len(r.Body), Why: fmt.Sprintf("path, header and body are %d bytes together, more than %d", size, staticSizeMax)}
 	}
 	return staticRoute{
 		pattern: route.String(),
@@ -58,6 +59,6 @@ func (r StaticResponse) encode(pattern string) (staticRoute, error) {
 		body:    c.body,
 		code:    uint16(c.code),
 		method:  route.methodNumber(),
-		subtree: route.subtree(),
+		subtree: route.subtree,
 	}, nil
 }

@@ -16,7 +16,9 @@ uint32_t rank(const kr_static &answer, uint8_t method, const char *path, uint32_
   if (answer.path_size != path_size && answer.subtree == 0) return 0;
   // A named method beats any, an exact method beats GET standing in for HEAD.
   const uint32_t method_rank = answer.method == method && method != KR_METHOD_OTHER ? 2 : same_method ? 1 : 0;
-  return answer.path_size * 3 + method_rank + 1;
+  // Of two with equal paths the one that is not for what is below as well comes first.
+  const uint32_t exact_rank = answer.subtree == 0 ? 3 : 0;
+  return answer.path_size * 6 + exact_rank + method_rank + 1;
 }
 
 }  // namespace

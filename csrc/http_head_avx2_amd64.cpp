@@ -28,7 +28,9 @@ struct avx2 {
     uint32_t high_at;
   };
 
-  KR_INLINE static uint32_t lowest(uint64_t mask) { return static_cast<uint32_t>(_tzcnt_u64(mask)); }
+  KR_INLINE static uint32_t *flatten(uint32_t *list, uint64_t mask, uint32_t base) {
+    return flatten_bits(list, mask, base, [](uint64_t m) { return static_cast<uint32_t>(_tzcnt_u64(m)); });
+  }
 
   KR_INLINE static __m256i load32(const char *p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p)); }
   KR_INLINE static block load(const char *p) { return {load32(p), load32(p + 32), 32}; }
@@ -63,7 +65,7 @@ struct avx2 {
   KR_INLINE static line_masks lines(const block &b) {
     const __m256i low = look_up(b.low, kLineTables);
     const __m256i high = look_up(b.high, kLineTables);
-    return {token(low) | token(high) << b.high_at, control(low) | control(high) << b.high_at, equal(b, '\n')};
+    return {token(low) | token(high) << b.high_at, control(low) | control(high) << b.high_at};
   }
 
   KR_INLINE static target_masks targets(const block &b) {

@@ -27,7 +27,9 @@ struct sse42 {
     uint32_t at[4];
   };
 
-  KR_INLINE static uint32_t lowest(uint64_t mask) { return static_cast<uint32_t>(__builtin_ctzll(mask | 1ULL << 63)); }
+  KR_INLINE static uint32_t *flatten(uint32_t *list, uint64_t mask, uint32_t base) {
+    return flatten_bits(list, mask, base, [](uint64_t m) { return lowest_set(m | 1ULL << 63); });
+  }
 
   KR_INLINE static __m128i load16(const char *p) { return _mm_loadu_si128(reinterpret_cast<const __m128i *>(p)); }
   KR_INLINE static block load_parts(const char *p, uint32_t second, uint32_t third, uint32_t last) {
@@ -61,7 +63,6 @@ struct sse42 {
       const __m128i token = _mm_and_si128(bits, _mm_set1_epi8(kLineControl - 1));
       m.token |= mask(_mm_cmpgt_epi8(token, _mm_setzero_si128())) << b.at[i];
       m.control |= mask(_mm_adds_epu8(bits, _mm_set1_epi8(0x80 - kLineControl))) << b.at[i];
-      m.lf |= equal(b.part[i], '\n') << b.at[i];
     }
     return m;
   }

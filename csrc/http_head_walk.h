@@ -1,6 +1,6 @@
 // The fast reader of a head, over any kernel. One pass turns blocks of 64 octets
-// into bit masks and the masks into two lists of offsets, the ends of names and the
-// ends of lines; a second pass over the lists makes the table of fields. It decides
+// into bit masks and the masks into a list of offsets, in turn the end of a line and
+// the end of a name; a second pass over the list makes the table of fields. It decides
 // nothing that is wrong: at the first oddity it returns false, and read_head_scalar
 // finds out what it was.
 //
@@ -16,7 +16,8 @@
 //   target_masks k.targets(block)
 //   bool k.host(p, n, room, &masks) of p[0, n), n > 0; p[0, room) may be read, room >= n + 4.
 //                                   False when n is none of its sizes
-//   uint32_t K::lowest(mask)        the number of the lowest bit; for 0, any number
+//   uint32_t *k.flatten(list, mask, base)   writes base + i for each bit i, in order, and
+//                                   perhaps up to kFlattenSpare entries more; returns the end
 #pragma once
 
 #include "http_authority.h"
@@ -31,8 +32,7 @@ namespace {
 // Bit i stands for octet i of the block.
 struct line_masks {
   uint64_t token;    // tchar
-  uint64_t control;  // what ends a value: CR, and what must not be there; never HTAB
-  uint64_t lf;
+  uint64_t control;  // what ends a value: CR, LF, and what must not be there; never HTAB
 };
 
 struct target_masks {
@@ -47,11 +47,9 @@ struct host_masks {
 };
 
 constexpr uint32_t kBlock = 64;
-// A head with more field lines is left to the scalar reader.
-constexpr uint32_t kLinesMax = 256;
-// What one block may add: a line that is not empty has three octets ("a" CR LF, to
-// be refused later); and flatten() writes up to two entries more than there are.
-constexpr uint32_t kLinesSpare = kBlock / 3 + 1 + 2;
+// A head with more ends of names and lines is left to the scalar reader.
+constexpr uint32_t kEndsMax = 512;
+constexpr uint32_t kFlattenSpare = 16;
 
 #define KR_INLINE inline __attribute__((always_inline))
 #define KR_LIKELY(condition) __builtin_expect(!!(condition), 1)
@@ -66,7 +64,7 @@ KR_INLINE uint32_t lowest_set(uint64_t mask) { return static_cast<uint32_t>(__bu
 // Bits [0, count), count < 64.
 KR_INLINE uint64_t bits_below(uint32_t count) { return (1ULL << count) - 1; }
 
-KR_INLINE line_masks shifted(line_masks m, uint32_t by) { return {m.token >> by, m.control >> by, m.lf >> by}; }
+KR_INLINE line_masks shifted(line_masks m, uint32_t by) { return {m.token >> by, m.control >> by}; }
 KR_INLINE target_masks shifted(target_masks m, uint32_t by) {
   return {m.invalid >> by, m.question >> by, m.percent >> by};
 }
@@ -85,58 +83,53 @@ KR_INLINE target_masks targets_at(const K &k, const char *data, uint32_t at, uin
   return shifted(k.targets(k.load(data + size - kBlock)), kBlock - (size - at));
 }
 
-// Writes base + i for each bit i. Two at a time, because few blocks have more: a
-// branch on every bit would be guessed wrong too often.
-template <class K>
-KR_INLINE uint32_t *flatten(uint32_t *out, uint64_t mask, uint32_t base) {
-  uint32_t *const end = out + __builtin_popcountll(mask);
-  for (;;) {
-    store(out, base + K::lowest(mask));
-    mask &= mask - 1;
-    store(out + 1, base + K::lowest(mask));
-    mask &= mask - 1;
+// Bit by bit, four at a time: few blocks have more, and a branch on every bit would
+// be guessed wrong too often. Lowest gives the number of the lowest bit, for 0 any.
+template <class Lowest>
+KR_INLINE uint32_t *flatten_bits(uint32_t *list, uint64_t mask, uint32_t base, Lowest lowest) {
+  uint32_t *const end = list + __builtin_popcountll(mask);
+  for (;; list += 4) {
+    for (uint32_t i = 0; i < 4; ++i) {
+      store(list + i, base + lowest(mask));
+      mask &= mask - 1;
+    }
     if (KR_LIKELY(mask == 0)) return end;
-    out += 2;
   }
 }
 
-// What passes from one block to the next.
+// What passes from one block to the next: bits 0 and 1 are line starts there, or bit 0
+// is a name that reaches to the end of this block.
 struct block_carry {
-  uint64_t cr = 0;     // 1: the last octet was a control, no LF
-  uint64_t start = 0;  // 1: a line starts with the next octet
-  uint64_t name = 0;   // 1: a name reaches to the end of the block
+  uint64_t control = 0;  // 1: the last octet was a control
+  uint64_t starts = 0;
 };
 
 struct block_ends {
-  uint64_t names;  // the octet behind each name
-  uint64_t lines;  // the CR of each line
-  uint64_t empty;  // the lowest bit: the CR of the empty line; 0 when there is none
+  uint64_t both;   // the first octet behind each name, and the first octet of each line end
+  uint64_t empty;  // the lowest bit: the empty line; 0 when there is none
 };
 
-//  octets    H o s t :   a CR LF X : CR LF CR LF      a line start is carried through the
-//  start     1                   1        1           name by the addition and comes out
-//  token     1 1 1 1     1       1                    at the first octet that is no tchar
-//  names             1             1      1
-//  cr                      1         1     1
+//  octets    H o s t :   a CR LF X : CR LF CR LF     A line ends where controls begin, and
+//  control                 1  1        1  1  1  1    the next starts two octets on: that CR
+//  ends                    1           1             LF stands there is looked at later, line
+//  starts    1                   1           1       by line. The addition carries a start
+//  token     1 1 1 1     1       1                   through the name; it comes out at the
+//  names             1             1         1       first octet that is no tchar. A control
+//  empty                                     1       where a line starts is the empty line.
 //
-// False when a CR or another control is not followed by LF, or a LF follows no control.
-KR_INLINE bool find_ends(const line_masks &m, block_carry *carry, block_ends *ends) {
-  const uint64_t cr = m.control & ~m.lf;
-  const uint64_t unpaired = m.lf ^ (cr << 1 | carry->cr);
-  const uint64_t starts = m.lf << 1 | carry->start;
+// Whatever else the controls are, one of these lines does not end with CR LF, or has
+// a name that is empty or does not end with a colon.
+KR_INLINE block_ends find_ends(const line_masks &m, block_carry *carry) {
+  const uint64_t ends = m.control & ~(m.control << 1 | carry->control);
+  const uint64_t starts = ends << 2 | carry->starts;
   uint64_t sum = 0;
-  const uint64_t overflow = __builtin_add_overflow(m.token, starts | carry->name, &sum) ? 1 : 0;
-  const uint64_t names = sum & ~m.token;
-  const uint64_t empty = starts & cr;
-  const uint64_t before_end = (empty & (0 - empty)) - 1;  // all bits when there is no empty line
-  carry->cr = cr >> 63;
-  carry->start = m.lf >> 63;
-  carry->name = overflow;
-  ends->names = names & before_end;
-  ends->lines = cr & before_end;
-  ends->empty = empty;
-  return (unpaired & before_end) == 0;
+  const uint64_t overflow = __builtin_add_overflow(m.token, starts, &sum) ? 1 : 0;
+  carry->control = m.control >> 63;
+  carry->starts = ends >> 62 | overflow;
+  return {(sum & ~m.token) | ends, starts & m.control};
 }
+
+KR_INLINE bool is_crlf(const char *data, uint32_t at) { return load<uint16_t>(data + at) == 0x0a0d; }
 
 KR_INLINE uint8_t octet(const char *data, uint32_t at) { return static_cast<uint8_t>(data[at]); }
 
@@ -202,11 +195,11 @@ KR_INLINE bool read_known(const K &k, const char *data, uint32_t size, slice nam
 }
 
 // Fills `field` with the field line [start, end), whose name ends at name_end <= end.
-// Behind it stand CR LF and another CR LF or more.
+// Behind it two octets are there, and more.
 template <class K>
 KR_INLINE bool read_field(const K &k, const char *data, uint32_t size, uint32_t start, uint32_t name_end, uint32_t end,
                           kr_field *field, line_facts *facts) {
-  if (name_end == start || data[end] != '\r') return false;
+  if (name_end == start || !is_crlf(data, end)) return false;
   slice value{name_end + 2, end - name_end - 2};
   if (!KR_LIKELY(load<uint16_t>(data + name_end) == 0x203a && octet(data, name_end + 2) > ' ' &&  // ": "
                  octet(data, end - 1) > ' ')) {
@@ -267,7 +260,7 @@ inline uint32_t method_size_of(const char *data, uint32_t limit) {
 template <class K>
 KR_INLINE bool read_request_line(const K &k, const char *data, uint32_t size, const target_masks &first, uint32_t end,
                                  uint32_t target_size_max, request_line *line) {
-  if (end < 14 || data[end] != '\r') return false;  // "GET / HTTP/1.1"
+  if (end < 14 || !is_crlf(data, end)) return false;  // "GET / HTTP/1.1"
   const auto version = load<uint64_t>(data + end - 8);
   line->http10 = false;
   if (!KR_LIKELY(version == 0x312e312f50545448ULL)) {        // "HTTP/1.1"
@@ -351,12 +344,10 @@ KR_INLINE bool walk_head(const K &k, const char *data, size_t data_size, const h
   // No octet beyond head_size_max is looked at.
   const auto size = static_cast<uint32_t>(data_size < limits.head_size_max ? data_size : limits.head_size_max);
   if (size < K::kSizeMin) return false;
-  uint32_t names[kLinesMax + kLinesSpare];
-  uint32_t lines[kLinesMax + kLinesSpare];
+  uint32_t list[kEndsMax + kBlock + kFlattenSpare];
 
-  // Blocks to masks, masks to lists.
-  uint32_t *names_end = names;
-  uint32_t *lines_end = lines;
+  // Blocks to masks, masks to the list: line end, name end, line end, and so on.
+  uint32_t *list_end = list;
   const typename K::block first_block = size >= kBlock ? k.load(data) : k.load_short(data, size);
   const target_masks first = k.targets(first_block);
   line_masks masks = k.lines(first_block);
@@ -364,30 +355,33 @@ KR_INLINE bool walk_head(const K &k, const char *data, size_t data_size, const h
   block_ends ends;
   uint32_t at = 0;
   for (;;) {
-    if (!find_ends(masks, &carry, &ends)) return false;
-    names_end = flatten<K>(names_end, ends.names, at);
-    lines_end = flatten<K>(lines_end, ends.lines, at);
+    ends = find_ends(masks, &carry);
     if (ends.empty != 0) break;
+    list_end = k.flatten(list_end, ends.both, at);
     at += kBlock;
-    if (at >= size || lines_end > lines + kLinesMax) return false;
+    if (at >= size || list_end > list + kEndsMax) return false;
     masks = lines_at(k, data, at, size);
   }
-  const uint32_t end = at + lowest_set(ends.empty);  // the CR of the empty line
-  if (end + 1 >= size || data[end] != '\r' || data[end + 1] != '\n' || lines_end == lines) return false;
+  const uint32_t end = at + lowest_set(ends.empty);
+  list_end = k.flatten(list_end, ends.both & ((ends.empty & (0 - ends.empty)) - 1), at);
+  const auto list_size = static_cast<uint32_t>(list_end - list);
+  if (end + 2 > size || !is_crlf(data, end) || list_size % 2 == 0) return false;
 
-  // Lists to fields.
-  const auto field_count = static_cast<uint32_t>(lines_end - lines) - 1;
+  // The list to fields. Its entries lie before `end`, so two octets behind each are there.
+  const uint32_t field_count = list_size / 2;
   if (field_count > limits.field_count_max) return false;
   line_facts facts;
-  uint32_t start = lines[0] + 2;
+  uint32_t start = list[0] + 2;
   for (uint32_t i = 0; i < field_count; ++i) {
-    const uint32_t line_end = lines[i + 1];
-    if (!read_field(k, data, size, start, names[i], line_end, fields + i, &facts)) return false;
+    const uint32_t line_end = list[2 * i + 2];
+    if (!read_field(k, data, size, start, list[2 * i + 1], line_end, fields + i, &facts)) return false;
     start = line_end + 2;
   }
+  // Else the "empty line" was a name that ends with a block and has no colon.
+  if (start != end) return false;
 
   request_line line;
-  if (!read_request_line(k, data, size, first, lines[0], limits.target_size_max, &line)) return false;
+  if (!read_request_line(k, data, size, first, list[0], limits.target_size_max, &line)) return false;
   fill_head(line, facts, end + 2, field_count, head_out);
   if (KR_LIKELY(facts.host.size != 0 && !facts.rare && !line.http10 && line.origin)) return true;
   return finish_rare(data, fields, line, head_out);
