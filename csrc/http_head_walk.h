@@ -72,12 +72,6 @@ KR_INLINE target_masks shifted(target_masks m, uint32_t by) {
 // The masks of the block at data + at, which is not the first. A block that the
 // input ends in is read from its end backwards: nothing behind data + size is touched.
 template <class K>
-KR_INLINE line_masks lines_at(const K &k, const char *data, uint32_t at, uint32_t size) {
-  if (KR_LIKELY(size - at >= kBlock)) return k.lines(k.load(data + at));
-  return shifted(k.lines(k.load(data + size - kBlock)), kBlock - (size - at));
-}
-
-template <class K>
 KR_INLINE target_masks targets_at(const K &k, const char *data, uint32_t at, uint32_t size) {
   if (KR_LIKELY(size - at >= kBlock)) return k.targets(k.load(data + at));
   return shifted(k.targets(k.load(data + size - kBlock)), kBlock - (size - at));
@@ -129,9 +123,9 @@ KR_INLINE block_ends find_ends(const line_masks &m, block_carry *carry) {
   return {(sum & ~m.token) | ends, starts & m.control};
 }
 
-KR_INLINE bool is_crlf(const char *data, uint32_t at) { return load<uint16_t>(data + at) == 0x0a0d; }
+KR_INLINE bool is_crlf(const char *data, uint64_t at) { return load<uint16_t>(data + at) == 0x0a0d; }
 
-KR_INLINE uint8_t octet(const char *data, uint32_t at) { return static_cast<uint8_t>(data[at]); }
+KR_INLINE uint8_t octet(const char *data, uint64_t at) { return static_cast<uint8_t>(data[at]); }
 
 // A value that is not one SP and then visible octets: RFC 9110 §5.5, OWS.
 inline slice trim(const char *data, uint32_t begin, uint32_t end) {
@@ -183,35 +177,36 @@ struct line_facts {
 
 // A field whose name may be one of the six that matter.
 template <class K>
-KR_INLINE bool read_known(const K &k, const char *data, uint32_t size, slice name, slice value, line_facts *facts) {
-  if (name.size == 4 && (load<uint32_t>(data + name.offset) | 0x20202020) == 0x74736f68) {  // "host"
+KR_INLINE bool read_known(const K &k, const char *data, uint32_t size, const char *name, uint32_t name_size, slice value,
+                          line_facts *facts) {
+  if (name_size == 4 && (load<uint32_t>(name) | 0x20202020) == 0x74736f68) {  // "host"
     if (facts->host.size != 0 || value.size == 0) return false;
     facts->host = value;
     return is_plain_host(k, data + value.offset, value.size, size - value.offset) ||
            is_authority(data + value.offset, value.size, port_rule::optional);
   }
-  if (!is_keep_alive(data + name.offset, name.size, data + value.offset, value.size)) facts->rare = true;
+  if (!is_keep_alive(name, name_size, data + value.offset, value.size)) facts->rare = true;
   return true;
 }
 
 // Fills `field` with the field line [start, end), whose name ends at name_end <= end.
-// Behind it two octets are there, and more.
+// Behind it two octets are there, and more. Offsets of 64 bits, because they address.
 template <class K>
-KR_INLINE bool read_field(const K &k, const char *data, uint32_t size, uint32_t start, uint32_t name_end, uint32_t end,
+KR_INLINE bool read_field(const K &k, const char *data, uint32_t size, uint64_t start, uint64_t name_end, uint64_t end,
                           kr_field *field, line_facts *facts) {
   if (name_end == start || !is_crlf(data, end)) return false;
-  slice value{name_end + 2, end - name_end - 2};
+  const auto name_size = static_cast<uint32_t>(name_end - start);
+  slice value{static_cast<uint32_t>(name_end + 2), static_cast<uint32_t>(end - name_end - 2)};
   if (!KR_LIKELY(load<uint16_t>(data + name_end) == 0x203a && octet(data, name_end + 2) > ' ' &&  // ": "
                  octet(data, end - 1) > ' ')) {
     if (data[name_end] != ':') return false;
-    value = trim(data, name_end + 1, end);
+    value = trim(data, static_cast<uint32_t>(name_end + 1), static_cast<uint32_t>(end));
   }
-  const slice name{start, name_end - start};
-  store(&field->name_offset, name.offset);
-  store(&field->name_size, name.size);
+  store(&field->name_offset, static_cast<uint32_t>(start));
+  store(&field->name_size, name_size);
   store(&field->value_offset, value.offset);
   store(&field->value_size, value.size);
-  return KR_LIKELY(!may_matter(data[start], name.size)) || read_known(k, data, size, name, value, facts);
+  return KR_LIKELY(!may_matter(data[start], name_size)) || read_known(k, data, size, data + start, name_size, value, facts);
 }
 
 struct request_line {
@@ -359,8 +354,15 @@ KR_INLINE bool walk_head(const K &k, const char *data, size_t data_size, const h
     if (ends.empty != 0) break;
     list_end = k.flatten(list_end, ends.both, at);
     at += kBlock;
-    if (at >= size || list_end > list + kEndsMax) return false;
-    masks = lines_at(k, data, at, size);
+    if (list_end > list + kEndsMax) return false;
+    if (KR_LIKELY(at + kBlock <= size)) {
+      masks = k.lines(k.load(data + at));
+    } else if (at < size) {
+      // Read from the end backwards: nothing behind data + size is touched.
+      masks = shifted(k.lines(k.load(data + size - kBlock)), at + kBlock - size);
+    } else {
+      return false;
+    }
   }
   const uint32_t end = at + lowest_set(ends.empty);
   list_end = k.flatten(list_end, ends.both & ((ends.empty & (0 - ends.empty)) - 1), at);
@@ -371,11 +373,11 @@ KR_INLINE bool walk_head(const K &k, const char *data, size_t data_size, const h
   const uint32_t field_count = list_size / 2;
   if (field_count > limits.field_count_max) return false;
   line_facts facts;
-  uint32_t start = list[0] + 2;
-  for (uint32_t i = 0; i < field_count; ++i) {
-    const uint32_t line_end = list[2 * i + 2];
-    if (!read_field(k, data, size, start, list[2 * i + 1], line_end, fields + i, &facts)) return false;
-    start = line_end + 2;
+  uint64_t start = list[0] + 2;
+  kr_field *field = fields;
+  for (const uint32_t *entry = list + 1; entry != list_end; entry += 2, ++field) {
+    if (!read_field(k, data, size, start, entry[0], entry[1], field, &facts)) return false;
+    start = entry[1] + 2;
   }
   // Else the "empty line" was a name that ends with a block and has no colon.
   if (start != end) return false;
