@@ -4,8 +4,8 @@
 #pragma once
 
 #if defined(KOURIER_ASSERTS)
-#define KR_ASSERT(condition)           \
-  do {                                 \
+#define KR_ASSERT(condition)            \
+  do {                                  \
     if (!(condition)) __builtin_trap(); \
   } while (0)
 #else

@@ -61,8 +61,8 @@ class block_pool {
   // Stands at the front of a span, which is aligned to its size.
   struct span {
     span *next;
-    span **previous;  // the pointer that points here; null while the span is full
-    free_block *free;      // blocks that were given back
+    span **previous;        // the pointer that points here; null while the span is full
+    free_block *free;       // blocks that were given back
     uint32_t fresh_offset;  // the first block that was never taken; kSpanSize: none. Its page is not touched yet
     uint32_t used_count;
     uint32_t class_index;
@@ -75,7 +75,7 @@ class block_pool {
   void unlink(span *s);
 
   page_source *pages_;
-  span *open_[kClassCount] = {};  // spans with a free block
+  span *open_[kClassCount] = {};   // spans with a free block
   span *spare_[kClassCount] = {};  // one empty span of each class; it is linked too
   uint64_t taken_ = 0;
 };

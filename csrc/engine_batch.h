@@ -54,7 +54,9 @@ struct batch {
 
   bool empty() const { return share_count == 0; }
   // Room for one more request, and for one more share.
-  bool has_room() const { return requests_used < kRequestsMax && fields_used <= kFieldsMax && share_count < kSharesMax; }
+  bool has_room() const {
+    return requests_used < kRequestsMax && fields_used <= kFieldsMax && share_count < kSharesMax;
+  }
   size_t arena_room() const { return kArenaSize - arena_used; }
   kr_field *fields_tail() { return fields + fields_used; }
   char *core_answers_tail(size_t size) {

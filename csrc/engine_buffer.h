@@ -30,6 +30,7 @@ struct rate_deadline {
 
   uint64_t deadline_us = 0;  // 0: not started
 
+  bool started() const { return deadline_us != 0; }
   void start(uint64_t now_ms, uint32_t grace_ms) { deadline_us = (now_ms + grace_ms) * 1000; }
   // `rate` is bytes/s and not 0.
   void credit(uint64_t now_ms, uint64_t size, uint32_t rate) {
@@ -65,6 +66,7 @@ struct output_buffer {
   size_t end;    // offset behind the last one
   uint64_t started_ms;
   rate_deadline rate;
+  uint64_t rate_check_ms;  // when the rate is looked at next
   uint64_t accepted_size;  // bytes that the socket has taken since the rate was last looked at
   int32_t unsent_last;     // bytes in the socket's queue at that time
 

@@ -45,8 +45,7 @@ void connection_table::unmap(slab *s) {
 }
 
 connection *connection_table::take() {
-  while (first_open_ < slab_count_ && slabs_[first_open_].slots != nullptr &&
-         slabs_[first_open_].free_first == kNone) {
+  while (first_open_ < slab_count_ && slabs_[first_open_].slots != nullptr && slabs_[first_open_].free_first == kNone) {
     ++first_open_;
   }
   if (first_open_ == slab_count_) return nullptr;

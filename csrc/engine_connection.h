@@ -40,7 +40,7 @@ struct alignas(64) connection : net::timer_entry {
   uint32_t next_free;     // in the table's list, while the slot is free
   engine::phase phase;
   uint8_t flags;
-  uint16_t polled;        // the EPOLL* events that epoll was last asked for
+  uint16_t polled;  // the EPOLL* events that epoll was last asked for
   uint32_t reserved;
 };
 static_assert(sizeof(connection) == 64, "an idle connection costs one cache line");
@@ -81,7 +81,7 @@ class connection_table {
   static constexpr uint32_t kNone = 0xffffffff;
 
   struct slab {
-    connection *slots;         // null: not mapped
+    connection *slots;  // null: not mapped
     uint32_t used_count;
     uint32_t free_first;       // index in the slab
     uint32_t generation_next;  // for the slots when they are mapped again
@@ -93,7 +93,7 @@ class connection_table {
   base::page_source *pages_;
   slab *slabs_ = nullptr;
   uint32_t slab_count_ = 0;
-  uint32_t first_open_ = 0;  // no slab before it has a free slot
+  uint32_t first_open_ = 0;   // no slab before it has a free slot
   uint32_t empty_count_ = 0;  // mapped slabs without a connection
 };
 

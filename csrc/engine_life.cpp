@@ -21,7 +21,6 @@ constexpr uint64_t kAcceptPauseMs = 50;     // after the system, or the limit, h
 constexpr uint64_t kStarvedPauseMs = 50;    // before recv is tried again after ENOMEM
 constexpr int kOldestIdleBudget = 4096;     // timers looked at to find the connection idle for longest
 constexpr uint32_t kHandOverSlack = 4;      // a worker this far above the least loaded hands new ones over
-constexpr uint64_t kRateCheckMs = 5000;     // how often a slow reader's progress is looked at
 constexpr size_t kDiscardMax = 256 * 1024;  // bytes read and dropped in one turn of a lingering connection
 
 }  // namespace
@@ -187,7 +186,7 @@ void worker::arm(connection *c) {
     by(now_ms_, config_.linger_timeout_ms);
   } else if (c->phase == phase::write) {
     by(c->output->started_ms, config_.write_timeout_ms);
-    if (config_.drain_rate_min != 0) due = std::min(due, now_ms_ + kRateCheckMs);
+    if (config_.drain_rate_min != 0) due = std::min(due, c->output->rate_check_ms);
   } else {
     by(c->input->started_ms, config_.request_timeout_ms);
     if (c->phase == phase::head) by(c->input->started_ms, config_.head_timeout_ms);
@@ -246,6 +245,7 @@ void worker::check_drain_rate(connection *c) {
   }
   output->accepted_size = 0;
   output->unsent_last = unsent;
+  output->rate_check_ms = now_ms_ + kRateCheckMs;
   if (now_ms_ < output->rate.ms()) return arm(c);
   count_reason(KR_REASON_DRAIN_TOO_SLOW);
   close(c);

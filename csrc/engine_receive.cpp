@@ -63,7 +63,7 @@ struct worker::intake {
   request_progress progress;  // of that request
   uint64_t body_size;         // of a complete body, decoded
   uint64_t body_taken;        // of a complete body, as it was received
-  share *current;               // this connection's share of the batch; null: none yet
+  share *current;             // this connection's share of the batch; null: none yet
   bool scanned;               // the head at `data` is worth parsing
 };
 
@@ -241,8 +241,8 @@ bool worker::take_body(intake *in) {
     char *raw = in->data + progress.head_size + progress.body_size;
     size_t written = 0;
     size_t consumed = 0;
-    const http::verdict verdict = progress.decoder.decode(raw, raw, received - progress.body_size,
-                                                          config_.body_size_max, &written, &consumed);
+    const http::verdict verdict =
+        progress.decoder.decode(raw, raw, received - progress.body_size, config_.body_size_max, &written, &consumed);
     if (verdict == http::verdict::bad) {
       add_refusal(in, progress.decoder.status(), progress.decoder.reason(), progress.method_id);
       return false;
@@ -326,8 +326,8 @@ void worker::add_request(intake *in, kr_request *record) {
     record->answer_source = kAnswerInCore;
     record->answer_code = answer->code;
     record->answer_offset = batch_.core_answers_used;
-    record->answer_size = static_cast<uint32_t>(
-        http::write_static(out, *answer, record->flags, record->method == KR_METHOD_HEAD, date_));
+    record->answer_size =
+        static_cast<uint32_t>(http::write_static(out, *answer, record->flags, record->method == KR_METHOD_HEAD, date_));
     batch_.core_answers_used += record->answer_size;
   } else {
     ++batch_.unanswered;
@@ -352,8 +352,8 @@ void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t meth
   record->answer_source = kAnswerInCore;
   record->answer_code = code;
   record->answer_offset = batch_.core_answers_used;
-  record->answer_size = static_cast<uint32_t>(http::write_refusal(
-      batch_.core_answers + batch_.core_answers_used, code, reason, method_id == KR_METHOD_HEAD, date_));
+  record->answer_size = static_cast<uint32_t>(http::write_refusal(batch_.core_answers + batch_.core_answers_used, code,
+                                                                  reason, method_id == KR_METHOD_HEAD, date_));
   batch_.core_answers_used += record->answer_size;
   in->size = 0;
 }

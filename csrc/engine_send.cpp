@@ -206,6 +206,7 @@ void worker::settle(connection *c) {
     }
     poll(c, EPOLLIN);
   }
+  start_rate(c);
   arm(c);
 }
 
@@ -224,11 +225,16 @@ void worker::set_phase(connection *c, phase p) {
   if (c->phase == phase::idle) counters_.conns_idle.subtract(1);
   if (p == phase::idle) counters_.conns_idle.add(1);
   c->phase = p;
-  const bool body_starts = p == phase::body && c->input->rate.deadline_us == 0;
-  if (body_starts) c->input->rate.start(now_ms_, config_.rate_grace_ms);
-  if (p == phase::write) {
+}
+
+// The rate of a body, or of an answer being read, is measured from when the peer
+// was first waited for.
+void worker::start_rate(connection *c) {
+  if (c->phase == phase::body && !c->input->rate.started()) c->input->rate.start(now_ms_, config_.rate_grace_ms);
+  if (c->phase == phase::write && !c->output->rate.started()) {
     c->output->rate.start(now_ms_, config_.rate_grace_ms);
     c->output->unsent_last = kernel_->unsent_size(c->fd);
+    c->output->rate_check_ms = now_ms_ + kRateCheckMs;
   }
 }
 

@@ -32,7 +32,7 @@ struct shared {
   kr_on_batch on_batch;
   void *ctx;
 
-  peer_worker *peers = nullptr;     // config.workers of them
+  peer_worker *peers = nullptr;    // config.workers of them
   std::atomic<uint32_t> conns{0};  // of all workers; relaxed, checked against config.conns_max
 
   std::atomic<uint32_t> listener_count{0};  // release: pairs with the acquire in worker::poll_listeners

@@ -96,6 +96,7 @@ class worker {
   void settle(connection *c);
   void poll(connection *c, uint16_t events);
   void set_phase(connection *c, phase p);
+  void start_rate(connection *c);
 
   // engine_life.cpp
   void accept_all(uint32_t listener_index);
@@ -116,6 +117,9 @@ class worker {
   void discard(connection *c);
   void close(connection *c);
   void count_reason(uint8_t reason) { counters_.reasons[reason].add(1); }
+
+  // How often a slow reader's progress is looked at.
+  static constexpr uint64_t kRateCheckMs = 5000;
 
   shared *common_;
   const uint32_t index_;

@@ -164,7 +164,7 @@ void chunked_decoder::step_extension(uint8_t octet) {
   }
   if (next == state::bad) return refuse(400, KR_REASON_BAD_CHUNK);
   state_ = next;
-  count_extension_octet();
+  if (next != state::size_lf) count_extension_octet();
 }
 
 void chunked_decoder::end_size_line(uint64_t body_size_max) {

@@ -28,8 +28,14 @@ struct avx2 {
     uint32_t high_at;
   };
 
+  // Not the intrinsic: g++ clears the result first, for the sake of older processors.
+  KR_INLINE static uint32_t lowest(uint64_t mask) {
+    uint64_t number;
+    __asm__("tzcnt %1, %0" : "=r"(number) : "r"(mask) : "cc");
+    return static_cast<uint32_t>(number);
+  }
   KR_INLINE static uint32_t *flatten(uint32_t *list, uint64_t mask, uint32_t base) {
-    return flatten_bits(list, mask, base, [](uint64_t m) { return static_cast<uint32_t>(_tzcnt_u64(m)); });
+    return flatten_bits(list, mask, base, lowest);
   }
 
   KR_INLINE static __m256i load32(const char *p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p)); }

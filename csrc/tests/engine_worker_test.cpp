@@ -262,6 +262,47 @@ TEST_F(WorkerTest, RefusesABodyBelowTheLeastRate) {
   EXPECT_EQ(1u, reason(KR_REASON_BODY_TOO_SLOW));
 }
 
+// The next body's rate is measured from its own start, also when it follows at once.
+TEST_F(WorkerTest, MeasuresEachBodyByItself) {
+  client c = connect();
+  const std::string post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+  c.send(post + "12345");
+  turn();
+  c.send("67890" + post + "abc");
+  turn();
+  EXPECT_EQ(answer_text("/1234567890"), c.read());
+  pass(4000);
+  EXPECT_EQ("", c.read());
+  c.send("defghij");
+  turn();
+  EXPECT_EQ(answer_text("/abcdefghij"), c.read());
+}
+
+// Likewise the next backlog: its reader has the grace time again.
+TEST_F(WorkerTest, MeasuresEachBacklogByItself) {
+  kr_config config = default_config();
+  config.drain_rate_min = 1;
+  restart(config);
+  handler_ = [this](kr_batch *b, uint32_t i) {
+    answer(b, i, std::string(120000, 'x'));
+    stopped_.push_back(b->requests[i].connection);
+  };
+  client c = connect(4096);
+  c.send(get("/a"));
+  turn();
+  for (int round = 0; round < 5; ++round) {
+    size_t size = 0;
+    for (int i = 0; i < 1000 && size < 120000; ++i) {
+      size += c.read().size();
+      worker_->turn(0);
+    }
+    c.send(get("/a"));
+    turn();
+    pass(4900);
+    ASSERT_EQ(1u, conns());
+  }
+}
+
 TEST_F(WorkerTest, KeepsWhatTheSocketDoesNotTakeAndHoldsRequestsBack) {
   const std::string big(100000, 'b');
   handler_ = [&](kr_batch *b, uint32_t i) {
@@ -386,8 +427,10 @@ TEST_F(WorkerTest, ClosesWhatHasFailed) {
 }
 
 TEST_F(WorkerTest, AnswersStaticsInTheirPlaceWithoutTheReceiver) {
-  const kr_static health = {"/health", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", "ok", 7, 36, 2, 200, KR_METHOD_GET, 0};
-  const kr_static below = {"/s/", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n", "", 3, 43, 0, 404, KR_METHOD_OTHER, 1};
+  const kr_static health = {"/health", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", "ok", 7, 36, 2, 200, KR_METHOD_GET,
+                            0};
+  const kr_static below = {"/s/", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n", "", 3, 43, 0, 404, KR_METHOD_OTHER,
+                           1};
   restart(default_config(), {health, below});
   const std::string ok = std::string("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n") + kDate + "\r\n";
   client c = connect();

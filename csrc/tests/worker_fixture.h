@@ -58,7 +58,8 @@ struct fake_kernel {
       return ::sendmsg(fd, message, flags);
     }
     for (size_t i = 0; i < message->msg_iovlen; ++i) {
-      if (message->msg_iov[i].iov_len != 0) return send(fd, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len, flags);
+      if (message->msg_iov[i].iov_len != 0)
+        return send(fd, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len, flags);
     }
     return 0;
   }
