@@ -66,12 +66,15 @@ type Server struct {
 	settings  settings
 	listeners map[*boundListener]struct{}
 	closing   chan struct{} // closed when Shutdown or Close begins
-	final     Stats         // of a core that has stopped
 
 	// running guards the core's life: held for reading while the core is used,
-	// and for writing when it is started or stopped.
-	running sync.RWMutex
-	core    *core // nil before the start and after the stop
+	// and for writing when its start is told and when its end begins. It may be
+	// locked while mu is, never the other way round.
+	running  sync.RWMutex
+	core     *core         // nil before the start and after the end
+	stopping bool          // the end of core has begun: only onWorker may be asked
+	stopped  chan struct{} // closed when core is freed; nil before the start
+	final    Stats         // of core, from when its end begins
 }
 
 type serverPhase uint8
@@ -257,6 +260,7 @@ func (s *Server) start() error {
 	}
 	s.running.Lock()
 	s.core = started
+	s.stopped = make(chan struct{})
 	s.running.Unlock()
 	s.listeners = map[*boundListener]struct{}{}
 	s.closing = make(chan struct{})
@@ -265,12 +269,9 @@ func (s *Server) start() error {
 }
 
 func (s *Server) accept(l *boundListener) error {
-	s.running.RLock()
-	defer s.running.RUnlock()
-	if s.core == nil {
-		return ErrServerClosed
-	}
-	return s.core.listen(l.Listener, l.worker)
+	err := ErrServerClosed
+	s.use(func(c *core) { err = c.listen(l.Listener, l.worker) })
+	return err
 }
 
 // forget closes a listener. s.mu is held.
@@ -310,27 +311,28 @@ func (s *Server) beginClosing() error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.beginClosing()
 	// The waiting is the core's, which knows nothing of contexts.
-	drained := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(drained)
 		s.use((*core).drain)
-		for finished := false; !finished && ctx.Err() == nil; {
+		for finished := false; !finished; {
 			finished = true
 			s.use(func(c *core) { finished = c.wait(shutdownPoll) })
+			if !finished && ctx.Err() != nil {
+				return
+			}
 		}
+		s.stop()
+		close(ended)
 	}()
 	select {
-	case <-drained:
+	case <-ended:
+		return err
 	case <-ctx.Done():
-	}
-	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	s.stop()
-	return err
 }
 
-// shutdownPoll is how long Shutdown may take to notice that its context has ended.
+// shutdownPoll is how long Shutdown goes on behind the caller's back when its context has ended.
 const shutdownPoll = 50 * time.Millisecond
 
 // Close closes all listeners and connections at once; requests are cut off. When
@@ -338,12 +340,8 @@ const shutdownPoll = 50 * time.Millisecond
 // from a handler: then that happens soon after the handler has returned.
 func (s *Server) Close() error {
 	err := s.beginClosing()
-	onWorker := false
-	s.use(func(c *core) {
-		onWorker = c.onWorker()
-		c.interrupt()
-	})
-	if onWorker {
+	if s.onWorker() {
+		s.use((*core).interrupt)
 		go s.stop()
 	} else {
 		s.stop()
@@ -351,43 +349,56 @@ func (s *Server) Close() error {
 	return err
 }
 
-// use calls f with the core, unless there is none.
+// use calls f with the core, unless there is none or its end has begun.
 func (s *Server) use(f func(*core)) {
 	s.running.RLock()
 	defer s.running.RUnlock()
-	if s.core != nil {
+	if s.core != nil && !s.stopping {
 		f(s.core)
 	}
 }
 
-// stop joins the workers and frees the core. It waits for a handler that runs.
+// onWorker reports whether the caller is a handler of this server.
+func (s *Server) onWorker() bool {
+	s.running.RLock()
+	defer s.running.RUnlock()
+	return s.core != nil && s.core.onWorker()
+}
+
+// stop joins the workers and frees the core, or waits until another call has
+// done so. It waits for a handler that runs, which may use the server meanwhile.
 func (s *Server) stop() {
 	s.use((*core).interrupt) // ends the waiting of Shutdown, which holds running
 	s.running.Lock()
-	defer s.running.Unlock()
-	if s.core == nil {
-		return
+	ending, stopped := s.core, s.stopped
+	first := ending != nil && !s.stopping
+	if first {
+		s.stopping = true
+		s.final = ending.stats()
+		s.final.ConnsActive, s.final.ConnsIdle, s.final.NativeBytes = 0, 0, 0
 	}
-	final := s.core.stats()
-	final.ConnsActive, final.ConnsIdle, final.NativeBytes = 0, 0, 0
-	s.core.stop()
-	s.core = nil
-	s.mu.Lock()
-	s.final = final
-	s.mu.Unlock()
+	s.running.Unlock()
+	if first {
+		ending.stop()
+		s.running.Lock()
+		s.core = nil
+		s.running.Unlock()
+		close(stopped)
+	}
+	if stopped != nil {
+		<-stopped
+	}
 }
 
 // Stats returns the counters of the server; after its end, the last ones.
 func (s *Server) Stats() Stats {
 	s.running.RLock()
 	defer s.running.RUnlock()
-	if s.core != nil {
-		return s.core.stats()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.final.Engine != "" {
+	switch {
+	case s.stopping:
 		return s.final
+	case s.core != nil:
+		return s.core.stats()
 	}
 	stats := newStats()
 	stats.Engine = "none"

@@ -33,9 +33,7 @@ constexpr bool is_unreserved(uint8_t c) { return is_alpha(c) || is_digit(c) || i
 
 // What may stand in a path or in a query, RFC 3986 §3.3 and §3.4. '%' has to be
 // followed by two hex digits, which no single octet can show; '?' ends the path.
-constexpr bool is_target_char(uint8_t c) {
-  return is_unreserved(c) || is_sub_delim(c) || is_one_of(c, ":@/?%");
-}
+constexpr bool is_target_char(uint8_t c) { return is_unreserved(c) || is_sub_delim(c) || is_one_of(c, ":@/?%"); }
 
 // What may stand in a host name. RFC 3986 §3.2.2 lets a reg-name hold sub-delims,
 // '~' and percent-encodings too; no name that resolves has one, and each of them

@@ -46,7 +46,7 @@ enum class chunked_decoder::state : uint8_t {
 
 namespace {
 
-constexpr uint16_t kSizeDigitsMax = 32;       // leading zeros included
+constexpr uint16_t kSizeDigitsMax = 32;          // leading zeros included
 constexpr uint64_t kSizeMax = (1ULL << 60) - 1;  // 15 digits that count; no sum of two overflows
 constexpr uint16_t kExtensionLineMax = 1024;
 // Extension octets in all: this many for nothing, and one more for each octet of
@@ -71,14 +71,30 @@ constexpr uint64_t hash_name(const char *name) {
 // message are no good behind it. Compared by hash, because a name may come in
 // pieces; a foreign name with an equal 64-bit hash is refused, which is harmless.
 constexpr uint64_t kForbiddenTrailers[] = {
-    hash_name("transfer-encoding"), hash_name("content-length"),   hash_name("host"),
-    hash_name("trailer"),           hash_name("connection"),       hash_name("keep-alive"),
-    hash_name("proxy-connection"),  hash_name("upgrade"),          hash_name("te"),
-    hash_name("expect"),            hash_name("max-forwards"),     hash_name("cache-control"),
-    hash_name("pragma"),            hash_name("range"),            hash_name("if-match"),
-    hash_name("if-none-match"),     hash_name("if-modified-since"), hash_name("if-unmodified-since"),
-    hash_name("if-range"),          hash_name("authorization"),    hash_name("proxy-authorization"),
-    hash_name("cookie"),            hash_name("content-encoding"), hash_name("content-type"),
+    hash_name("transfer-encoding"),
+    hash_name("content-length"),
+    hash_name("host"),
+    hash_name("trailer"),
+    hash_name("connection"),
+    hash_name("keep-alive"),
+    hash_name("proxy-connection"),
+    hash_name("upgrade"),
+    hash_name("te"),
+    hash_name("expect"),
+    hash_name("max-forwards"),
+    hash_name("cache-control"),
+    hash_name("pragma"),
+    hash_name("range"),
+    hash_name("if-match"),
+    hash_name("if-none-match"),
+    hash_name("if-modified-since"),
+    hash_name("if-unmodified-since"),
+    hash_name("if-range"),
+    hash_name("authorization"),
+    hash_name("proxy-authorization"),
+    hash_name("cookie"),
+    hash_name("content-encoding"),
+    hash_name("content-type"),
     hash_name("content-range"),
 };
 
@@ -154,10 +170,10 @@ void chunked_decoder::step_extension(uint8_t octet) {
       }
       [[fallthrough]];
     case state::value_end:
-      next = is_blank(octet)   ? state::extension_blank
-             : octet == ';'    ? state::name_start
-             : octet == '\r'   ? state::size_lf
-                               : state::bad;
+      next = is_blank(octet) ? state::extension_blank
+             : octet == ';'  ? state::name_start
+             : octet == '\r' ? state::size_lf
+                             : state::bad;
       break;
     default:
       break;
@@ -173,7 +189,8 @@ void chunked_decoder::end_size_line(uint64_t body_size_max) {
     state_ = state::trailer_start;
     return;
   }
-  if (announced_ > body_size_max || chunk_remaining_ > body_size_max - announced_) return refuse(413, KR_REASON_BODY_TOO_LARGE);
+  if (announced_ > body_size_max || chunk_remaining_ > body_size_max - announced_)
+    return refuse(413, KR_REASON_BODY_TOO_LARGE);
   announced_ += chunk_remaining_;
   state_ = state::data;
 }

@@ -62,9 +62,9 @@ verdict parse_head(const char *data, size_t size, const head_limits &limits, kr_
 // parse_head would answer done or bad for the bytes seen so far because of a line
 // ending or a control byte, the scanner has said true at or before that byte.
 struct head_scanner {
-  uint32_t scanned = 0;        // bytes seen
-  uint32_t line_start = 0;     // offset of the line that is being received
-  uint32_t target_start = 0;   // offset behind the first SP of the request line; 0 before it
+  uint32_t scanned = 0;       // bytes seen
+  uint32_t line_start = 0;    // offset of the line that is being received
+  uint32_t target_start = 0;  // offset behind the first SP of the request line; 0 before it
   bool request_line_seen = false;
 
   // Bytes [0, size) are there; those before `scanned` were seen before.

@@ -5,10 +5,9 @@
 #include "http_chars.h"
 #include "http_fields.h"
 #include "http_head_kernels.h"
+#include "http_head_walk.h"  // no target region: NEON is part of the architecture
 #include "http_nibble_tables.h"
 #include "http_target.h"
-
-#include "http_head_walk.h"  // no target region: NEON is part of the architecture
 
 namespace kourier::http {
 namespace {
@@ -65,8 +64,8 @@ struct neon {
   }
 
   KR_INLINE static line_masks lines(const block &b) {
-    const block bits{{look_up(b.part[0], kLineTables), look_up(b.part[1], kLineTables),
-                      look_up(b.part[2], kLineTables), look_up(b.part[3], kLineTables)},
+    const block bits{{look_up(b.part[0], kLineTables), look_up(b.part[1], kLineTables), look_up(b.part[2], kLineTables),
+                      look_up(b.part[3], kLineTables)},
                      {b.at[0], b.at[1], b.at[2], b.at[3]}};
     const auto any_of = [](uint8_t wanted) {
       return [wanted](uint8x16_t v) { return vtstq_u8(v, vdupq_n_u8(wanted)); };

@@ -28,9 +28,9 @@ uint8_t method_id_of(const char *data, size_t size) {
     uint8_t id;
   };
   static constexpr known_method kMethods[] = {
-      {"GET", 3, KR_METHOD_GET},         {"HEAD", 4, KR_METHOD_HEAD},       {"POST", 4, KR_METHOD_POST},
-      {"PUT", 3, KR_METHOD_PUT},         {"DELETE", 6, KR_METHOD_DELETE},   {"CONNECT", 7, KR_METHOD_CONNECT},
-      {"OPTIONS", 7, KR_METHOD_OPTIONS}, {"TRACE", 5, KR_METHOD_TRACE},     {"PATCH", 5, KR_METHOD_PATCH},
+      {"GET", 3, KR_METHOD_GET},         {"HEAD", 4, KR_METHOD_HEAD},     {"POST", 4, KR_METHOD_POST},
+      {"PUT", 3, KR_METHOD_PUT},         {"DELETE", 6, KR_METHOD_DELETE}, {"CONNECT", 7, KR_METHOD_CONNECT},
+      {"OPTIONS", 7, KR_METHOD_OPTIONS}, {"TRACE", 5, KR_METHOD_TRACE},   {"PATCH", 5, KR_METHOD_PATCH},
   };
   for (const known_method &method : kMethods) {
     if (method.size == size && std::memcmp(data, method.name, size) == 0) return method.id;

@@ -163,29 +163,25 @@ constexpr uint64_t kLower8 = 0x2020202020202020ULL;
 
 // "Connection: keep-alive". In HTTP/1.1 it says nothing that does not hold anyway.
 KR_INLINE bool is_keep_alive(const char *name, uint32_t name_size, const char *value, uint32_t value_size) {
-  return name_size == 10 && (load<uint64_t>(name) | kLower8) == 0x697463656e6e6f63ULL &&     // "connecti"
-         (load<uint16_t>(name + 8) | 0x2020) == 0x6e6f &&                                    // "on"
+  return name_size == 10 && (load<uint64_t>(name) | kLower8) == 0x697463656e6e6f63ULL &&    // "connecti"
+         (load<uint16_t>(name + 8) | 0x2020) == 0x6e6f &&                                   // "on"
          value_size == 10 && (load<uint64_t>(value) | kLower8) == 0x696c612d7065656bULL &&  // "keep-ali"
-         (load<uint16_t>(value + 8) | 0x2020) == 0x6576;                                     // "ve"
+         (load<uint16_t>(value + 8) | 0x2020) == 0x6576;                                    // "ve"
 }
 
-// What the field lines have said.
-struct line_facts {
-  slice host{0, 0};
-  bool rare = false;  // there is a field that matters, and was neither Host nor is_keep_alive
-};
-
-// A field whose name may be one of the six that matter.
+// A field whose name may be one of the six that matter. *rare_out becomes true for one
+// that does, and is neither Host nor is_keep_alive.
 template <class K>
-KR_INLINE bool read_known(const K &k, const char *data, uint32_t size, const char *name, uint32_t name_size, slice value,
-                          line_facts *facts) {
+KR_INLINE bool read_known(const K &k, const char *data, uint32_t size, const char *name, uint32_t name_size,
+                          slice value, slice *host, bool *rare_out) {
   if (name_size == 4 && (load<uint32_t>(name) | 0x20202020) == 0x74736f68) {  // "host"
-    if (facts->host.size != 0 || value.size == 0) return false;
-    facts->host = value;
+    if (host->size != 0 || value.size == 0) return false;
+    host->offset = value.offset;
+    host->size = value.size;
     return is_plain_host(k, data + value.offset, value.size, size - value.offset) ||
            is_authority(data + value.offset, value.size, port_rule::optional);
   }
-  if (!is_keep_alive(name, name_size, data + value.offset, value.size)) facts->rare = true;
+  if (!is_keep_alive(name, name_size, data + value.offset, value.size)) *rare_out = true;
   return true;
 }
 
@@ -193,7 +189,7 @@ KR_INLINE bool read_known(const K &k, const char *data, uint32_t size, const cha
 // Behind it two octets are there, and more. Offsets of 64 bits, because they address.
 template <class K>
 KR_INLINE bool read_field(const K &k, const char *data, uint32_t size, uint64_t start, uint64_t name_end, uint64_t end,
-                          kr_field *field, line_facts *facts) {
+                          kr_field *field, slice *host, bool *rare_out) {
   if (name_end == start || !is_crlf(data, end)) return false;
   const auto name_size = static_cast<uint32_t>(name_end - start);
   slice value{static_cast<uint32_t>(name_end + 2), static_cast<uint32_t>(end - name_end - 2)};
@@ -206,17 +202,9 @@ KR_INLINE bool read_field(const K &k, const char *data, uint32_t size, uint64_t 
   store(&field->name_size, name_size);
   store(&field->value_offset, value.offset);
   store(&field->value_size, value.size);
-  return KR_LIKELY(!may_matter(data[start], name_size)) || read_known(k, data, size, data + start, name_size, value, facts);
+  return KR_LIKELY(!may_matter(data[start], name_size)) ||
+         read_known(k, data, size, data + start, name_size, value, host, rare_out);
 }
-
-struct request_line {
-  slice method;
-  slice target;
-  uint32_t question;  // the first '?' of an origin form, or the end of the target
-  uint8_t method_id;
-  bool http10;
-  bool origin;  // the target begins with '/'; else it is still to be judged
-};
 
 // Looks through an origin form, RFC 9112 §3.2.1. *question_out is its first '?', or
 // its end. `first` are the masks of the first block, where every target begins.
@@ -250,69 +238,73 @@ inline uint32_t method_size_of(const char *data, uint32_t limit) {
   return size < limit && data[size] == ' ' ? size : 0;
 }
 
+// What the request line says beyond request_head.
+struct line_kind {
+  bool http10;
+  bool origin;  // the target is of the origin form; else it is still to be judged
+};
+
 // Found from both ends: the method from the left, the version from the right. What
-// lies between has no SP, because SP is no octet of a target.
+// lies between has no SP, because SP is no octet of a target. Fills *head as if no
+// field said anything.
+//
+// Every member is written once and nothing is kept for later: what would have to live
+// on through the loop over the fields goes to memory now instead of being spilled then.
 template <class K>
 KR_INLINE bool read_request_line(const K &k, const char *data, uint32_t size, const target_masks &first, uint32_t end,
-                                 uint32_t target_size_max, request_line *line) {
+                                 uint32_t target_size_max, request_head *head, line_kind *kind_out) {
   if (end < 14 || !is_crlf(data, end)) return false;  // "GET / HTTP/1.1"
   const auto version = load<uint64_t>(data + end - 8);
-  line->http10 = false;
-  if (!KR_LIKELY(version == 0x312e312f50545448ULL)) {        // "HTTP/1.1"
+  kind_out->http10 = false;
+  if (!KR_LIKELY(version == 0x312e312f50545448ULL)) {    // "HTTP/1.1"
     if (version != 0x302e312f50545448ULL) return false;  // "HTTP/1.0"
-    line->http10 = true;
+    kind_out->http10 = true;
   }
   uint32_t method_size = 3;
-  line->method_id = KR_METHOD_GET;
-  if (load<uint32_t>(data) != 0x20544547) {  // "GET "
+  uint8_t method_id = KR_METHOD_GET;
+  const auto first_octets = load<uint32_t>(data);
+  if (first_octets == 0x54534f50 && data[4] == ' ') {  // "POST "
+    method_size = 4;
+    method_id = KR_METHOD_POST;
+  } else if (first_octets != 0x20544547) {  // "GET "
     method_size = method_size_of(data, end);
     if (method_size == 0) return false;
-    line->method_id = method_id_of(data, method_size);
+    method_id = method_id_of(data, method_size);
   }
   const uint32_t target = method_size + 1;
   const uint32_t target_end = end - 9;
   if (target >= target_end || data[target_end] != ' ' || target_end - target > target_size_max) return false;
-  line->method = {0, method_size};
-  line->target = {target, target_end - target};
-  line->question = target_end;
-  line->origin = data[target] == '/' && line->method_id != KR_METHOD_CONNECT;
-  return !line->origin || read_origin(k, data, size, first, line->target, &line->question);
-}
-
-// Every member is written once and none is read back: a copy of a struct that was
-// just written in parts would wait for its stores.
-KR_INLINE void fill_head(const request_line &line, const line_facts &facts, uint32_t head_size, uint32_t field_count,
-                         request_head *head) {
-  const uint32_t target_end = line.target.offset + line.target.size;
-  const bool has_query = line.question != target_end;
-  const uint32_t query = line.question + (has_query ? 1 : 0);
-  head->size = head_size;
-  head->method.offset = line.method.offset;
-  head->method.size = line.method.size;
-  head->target.offset = line.target.offset;
-  head->target.size = line.target.size;
-  head->path.offset = line.target.offset;
-  head->path.size = line.question - line.target.offset;
+  uint32_t question = target_end;
+  kind_out->origin = data[target] == '/' && method_id != KR_METHOD_CONNECT;
+  if (kind_out->origin && !read_origin(k, data, size, first, {target, target_end - target}, &question)) return false;
+  const bool has_query = question != target_end;
+  const uint32_t query = question + (has_query ? 1 : 0);
+  head->method.offset = 0;
+  head->method.size = method_size;
+  head->target.offset = target;
+  head->target.size = target_end - target;
+  head->path.offset = target;
+  head->path.size = question - target;
   head->query.offset = query;
   head->query.size = target_end - query;
-  head->host.offset = facts.host.offset;
-  head->host.size = facts.host.size;
+  head->host.offset = 0;
+  head->host.size = 0;
   head->content_length = 0;
-  head->field_count = static_cast<uint16_t>(field_count);
   head->status = 0;
   head->reason = 0;
-  head->method_id = line.method_id;
+  head->method_id = method_id;
   head->flags = static_cast<uint8_t>(KR_REQUEST_KEEP_ALIVE | (has_query ? KR_REQUEST_HAS_QUERY : 0));
   head->framing = body_framing::none;
   head->expects_continue = false;
+  return true;
 }
 
 // The rest of a head that is more than a plain one: HTTP/1.0, another form of target,
-// a field that fill_head knows nothing of. The fields are in the table by now.
-__attribute__((noinline)) inline bool finish_rare(const char *data, const kr_field *fields, const request_line &line,
+// a field that is_keep_alive and Host leave to add_field. The table is full by now.
+__attribute__((noinline)) inline bool finish_rare(const char *data, const kr_field *fields, line_kind kind,
                                                   request_head *head) {
   target_parts parts{};
-  if (line.origin) {
+  if (kind.origin) {
     parts.form = target_form::origin;
     parts.has_query = (head->flags & KR_REQUEST_HAS_QUERY) != 0;
     parts.path = head->path;
@@ -320,7 +312,7 @@ __attribute__((noinline)) inline bool finish_rare(const char *data, const kr_fie
   } else if (!split_target(data, head->target, head->method_id, &parts)) {
     return false;
   }
-  head->flags = line.http10 ? KR_REQUEST_HTTP10 : 0;
+  head->flags = kind.http10 ? KR_REQUEST_HTTP10 : 0;
   head_facts facts{};
   refusal why;
   for (uint32_t i = 0; i < head->field_count; ++i) {
@@ -335,7 +327,7 @@ __attribute__((noinline)) inline bool finish_rare(const char *data, const kr_fie
 
 template <class K>
 KR_INLINE bool walk_head(const K &k, const char *data, size_t data_size, const head_limits &limits, kr_field *fields,
-                         request_head *head_out) {
+                         request_head *head) {
   // No octet beyond head_size_max is looked at.
   const auto size = static_cast<uint32_t>(data_size < limits.head_size_max ? data_size : limits.head_size_max);
   if (size < K::kSizeMin) return false;
@@ -369,24 +361,24 @@ KR_INLINE bool walk_head(const K &k, const char *data, size_t data_size, const h
   const auto list_size = static_cast<uint32_t>(list_end - list);
   if (end + 2 > size || !is_crlf(data, end) || list_size % 2 == 0) return false;
 
-  // The list to fields. Its entries lie before `end`, so two octets behind each are there.
-  const uint32_t field_count = list_size / 2;
-  if (field_count > limits.field_count_max) return false;
-  line_facts facts;
+  // The list to the head and its fields. Its entries lie before `end`, so two octets
+  // behind each of them are there.
+  if (list_size / 2 > limits.field_count_max) return false;
+  line_kind kind;
+  if (!read_request_line(k, data, size, first, list[0], limits.target_size_max, head, &kind)) return false;
+  head->size = end + 2;
+  head->field_count = static_cast<uint16_t>(list_size / 2);
+  bool rare = kind.http10 || !kind.origin;
   uint64_t start = list[0] + 2;
   kr_field *field = fields;
   for (const uint32_t *entry = list + 1; entry != list_end; entry += 2, ++field) {
-    if (!read_field(k, data, size, start, entry[0], entry[1], field, &facts)) return false;
+    if (!read_field(k, data, size, start, entry[0], entry[1], field, &head->host, &rare)) return false;
     start = entry[1] + 2;
   }
   // Else the "empty line" was a name that ends with a block and has no colon.
   if (start != end) return false;
-
-  request_line line;
-  if (!read_request_line(k, data, size, first, list[0], limits.target_size_max, &line)) return false;
-  fill_head(line, facts, end + 2, field_count, head_out);
-  if (KR_LIKELY(facts.host.size != 0 && !facts.rare && !line.http10 && line.origin)) return true;
-  return finish_rare(data, fields, line, head_out);
+  if (KR_LIKELY(!rare && head->host.size != 0)) return true;
+  return finish_rare(data, fields, kind, head);
 }
 
 }  // namespace

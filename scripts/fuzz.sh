@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # fuzz.sh SECONDS [NAME]: runs one fuzzer (fuzz_NAME) or all of them, as many at once as there are processors.
-# Seeds come from csrc/fuzz/corpus/NAME. What a single fuzzer finds is merged back there; a run of all keeps its finds
+# Seeds come from csrc/fuzz/corpus/fuzz_NAME. What a single fuzzer finds is merged back there; a run of all keeps its finds
 # in build/fuzz/corpus.
 set -euo pipefail
 . "$(dirname "$0")/environment.sh"
@@ -11,7 +11,7 @@ cmake --preset fuzz >/dev/null
 cmake --build --preset fuzz
 
 fuzz_one() {
-  local name=$1 finds=build/fuzz/corpus/$1 seeds=csrc/fuzz/corpus/$1 arguments=()
+  local name=$1 finds=build/fuzz/corpus/$1 seeds=csrc/fuzz/corpus/fuzz_$1 arguments=()
   mkdir -p "$finds" build/fuzz/artifacts
   [ -d "$seeds" ] && arguments+=("$seeds")
   [ -f csrc/fuzz/http.dict ] && arguments+=(-dict=csrc/fuzz/http.dict)
@@ -28,9 +28,9 @@ fuzz_one() {
 if [ -n "$only" ]; then
   [ -x "build/fuzz/fuzz_$only" ] || die "no such fuzzer: csrc/fuzz/fuzz_$only.cpp"
   fuzz_one "$only"
-  mkdir -p "csrc/fuzz/corpus/$only"
-  "build/fuzz/fuzz_$only" -merge=1 "csrc/fuzz/corpus/$only" "build/fuzz/corpus/$only" >/dev/null 2>&1
-  echo "merged into csrc/fuzz/corpus/$only: $(find "csrc/fuzz/corpus/$only" -type f | wc -l) inputs"
+  mkdir -p "csrc/fuzz/corpus/fuzz_$only"
+  "build/fuzz/fuzz_$only" -merge=1 "csrc/fuzz/corpus/fuzz_$only" "build/fuzz/corpus/$only" >/dev/null 2>&1
+  echo "merged into csrc/fuzz/corpus/fuzz_$only: $(find "csrc/fuzz/corpus/fuzz_$only" -type f | wc -l) inputs"
   exit
 fi
 

@@ -111,8 +111,8 @@ inline parsed check(std::string_view text, const http::head_limits &limits = kLi
 
 inline parsed expect_done(std::string_view text, const http::head_limits &limits = kLimits) {
   parsed result = check(text, limits);
-  EXPECT_EQ(result.verdict, http::verdict::done) << testing::PrintToString(std::string(text.substr(0, 200))) << " got "
-                                                 << result.head.status;
+  EXPECT_EQ(result.verdict, http::verdict::done)
+      << testing::PrintToString(std::string(text.substr(0, 200))) << " got " << result.head.status;
   return result;
 }
 

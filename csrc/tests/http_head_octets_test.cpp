@@ -33,7 +33,8 @@ void check_octets(Make make, Allowed allowed) {
 std::string filled(size_t offset, char octet) { return std::string(offset, 'a') + octet + "a"; }
 
 TEST(HttpHeadOctets, Method) {
-  check_octets([](size_t at, char c) { return "A" + filled(at, c) + " / HTTP/1.1\r\nHost: a\r\n\r\n"; }, is_token_octet);
+  check_octets([](size_t at, char c) { return "A" + filled(at, c) + " / HTTP/1.1\r\nHost: a\r\n\r\n"; },
+               is_token_octet);
 }
 
 TEST(HttpHeadOctets, Path) {
@@ -59,7 +60,8 @@ TEST(HttpHeadOctets, FieldValue) {
 TEST(HttpHeadOctets, FieldValueOfOneOctet) {
   for (unsigned c = 0; c < 256; ++c) {
     for (const char *format : {"X:", "X: "}) {
-      const std::string text = std::string("GET / HTTP/1.1\r\nHost: a\r\n") + format + static_cast<char>(c) + "\r\n\r\n";
+      const std::string text =
+          std::string("GET / HTTP/1.1\r\nHost: a\r\n") + format + static_cast<char>(c) + "\r\n\r\n";
       ASSERT_EQ(parse(text).verdict == http::verdict::done, is_value_octet(c)) << c;
       check_kernels(text);
     }
@@ -83,7 +85,8 @@ TEST(HttpHeadOctets, PercentPairs) {
   for (unsigned first = 0; first < 256; ++first) {
     for (unsigned second = 0; second < 256; ++second) {
       const std::string pair = {'%', static_cast<char>(first), static_cast<char>(second)};
-      const std::string text = std::string("GET /") + (second % 2 == 0 ? "?" : "") + pair + "x HTTP/1.1\r\nHost: a\r\n\r\n";
+      const std::string text =
+          std::string("GET /") + (second % 2 == 0 ? "?" : "") + pair + "x HTTP/1.1\r\nHost: a\r\n\r\n";
       ASSERT_EQ(parse(text).verdict == http::verdict::done, is_hex(first) && is_hex(second)) << first << " " << second;
       check_kernels(text);
     }

@@ -30,8 +30,8 @@ TEST(HttpHead, TabulatesEverything) {
   EXPECT_EQ(p.head.framing, body_framing::length);
   EXPECT_EQ(p.head.content_length, 12U);
   const std::pair<std::string_view, std::string_view> expected[] = {
-      {"Host", "www.example.com:8080"}, {"Accept", "*/*"},  {"X", "y"},
-      {"Empty", ""},                    {"Padded", "v w"}, {"Content-Length", "12"}};
+      {"Host", "www.example.com:8080"}, {"Accept", "*/*"}, {"X", "y"}, {"Empty", ""}, {"Padded", "v w"},
+      {"Content-Length", "12"}};
   ASSERT_EQ(p.head.field_count, std::size(expected));
   for (size_t i = 0; i < std::size(expected); ++i) {
     EXPECT_EQ(p.name(i), expected[i].first);
@@ -60,20 +60,28 @@ TEST(HttpHead, IgnoresAFewEmptyLinesBeforeTheRequestLine) {
 
 // RFC 9112 §3: single spaces, nothing else.
 TEST(HttpHead, RequestLineHasTwoSpaces) {
-  for (const char *line : {"GET  / HTTP/1.1", "GET\t/ HTTP/1.1", "GET / HTTP/1.1 ", "GET /  HTTP/1.1", "GET /\tHTTP/1.1",
-                           "GET / a HTTP/1.1", "GET /", "GET", "GET HTTP/1.1", "/ HTTP/1.1", "GET / HTTP/1.1 HTTP/1.1",
-                           "GET /\rHTTP/1.1", "GET / http/1.1", "GET/ HTTP/1.1", "", " "}) {
+  for (const char *line : {"GET  / HTTP/1.1", "GET\t/ HTTP/1.1", "GET / HTTP/1.1 ", "GET /  HTTP/1.1",
+                           "GET /\tHTTP/1.1", "GET / a HTTP/1.1", "GET /", "GET", "GET HTTP/1.1", "/ HTTP/1.1",
+                           "GET / HTTP/1.1 HTTP/1.1", "GET /\rHTTP/1.1", "GET / http/1.1", "GET/ HTTP/1.1", "", " "}) {
     EXPECT_EQ(check(with("", line)).verdict, http::verdict::bad) << line;
   }
 }
 
 // RFC 9110 §9.1: any token, case-sensitive.
 TEST(HttpHead, KnowsTheRegisteredMethods) {
-  const std::pair<const char *, int> methods[] = {
-      {"GET", KR_METHOD_GET},         {"HEAD", KR_METHOD_HEAD},   {"POST", KR_METHOD_POST},   {"PUT", KR_METHOD_PUT},
-      {"DELETE", KR_METHOD_DELETE},   {"TRACE", KR_METHOD_TRACE}, {"PATCH", KR_METHOD_PATCH}, {"get", KR_METHOD_OTHER},
-      {"OPTIONS", KR_METHOD_OPTIONS}, {"GETX", KR_METHOD_OTHER},  {"G", KR_METHOD_OTHER},     {"M-SEARCH", KR_METHOD_OTHER},
-      {"!#$%&'*+-.^_`|~09aZ", KR_METHOD_OTHER}};
+  const std::pair<const char *, int> methods[] = {{"GET", KR_METHOD_GET},
+                                                  {"HEAD", KR_METHOD_HEAD},
+                                                  {"POST", KR_METHOD_POST},
+                                                  {"PUT", KR_METHOD_PUT},
+                                                  {"DELETE", KR_METHOD_DELETE},
+                                                  {"TRACE", KR_METHOD_TRACE},
+                                                  {"PATCH", KR_METHOD_PATCH},
+                                                  {"get", KR_METHOD_OTHER},
+                                                  {"OPTIONS", KR_METHOD_OPTIONS},
+                                                  {"GETX", KR_METHOD_OTHER},
+                                                  {"G", KR_METHOD_OTHER},
+                                                  {"M-SEARCH", KR_METHOD_OTHER},
+                                                  {"!#$%&'*+-.^_`|~09aZ", KR_METHOD_OTHER}};
   for (const auto &[name, id] : methods) {
     const parsed p = expect_done(with("", std::string(name) + " / HTTP/1.1"));
     EXPECT_EQ(p.head.method_id, id) << name;
@@ -104,9 +112,12 @@ TEST(HttpHead, Version) {
 // RFC 9112 §3.2.1.
 TEST(HttpHead, OriginForm) {
   const std::tuple<const char *, const char *, const char *, bool> targets[] = {
-      {"/", "/", "", false},           {"/a?", "/a", "", true},
-      {"/a?b?c/d", "/a", "b?c/d", true}, {"//a/b", "//a/b", "", false},
-      {"/?x=%20", "/", "x=%20", true},   {"/!$&'()*+,;=:@-._~", "/!$&'()*+,;=:@-._~", "", false}};
+      {"/", "/", "", false},
+      {"/a?", "/a", "", true},
+      {"/a?b?c/d", "/a", "b?c/d", true},
+      {"//a/b", "//a/b", "", false},
+      {"/?x=%20", "/", "x=%20", true},
+      {"/!$&'()*+,;=:@-._~", "/!$&'()*+,;=:@-._~", "", false}};
   for (const auto &[target, path, query, has_query] : targets) {
     const parsed p = expect_done(get(target));
     EXPECT_EQ(p.at(p.head.path), path) << target;
@@ -114,8 +125,9 @@ TEST(HttpHead, OriginForm) {
     EXPECT_EQ((p.head.flags & KR_REQUEST_HAS_QUERY) != 0, has_query) << target;
     EXPECT_EQ(p.at(p.head.host), "a.test");
   }
-  for (const char *target : {"/a#b", "/a[b", "/a]b", "/a{b", "/a|b", "/a^b", "/a`b", "/a\"b", "/a<b", "/a>b", "/a\\b",
-                             "/\xc3\xa9", "/%", "/%4", "/%4z", "/%z4", "/?%", "/?%g0", "x", "./x", "?q", "", "**", "*"}) {
+  for (const char *target :
+       {"/a#b", "/a[b", "/a]b", "/a{b", "/a|b", "/a^b",  "/a`b", "/a\"b", "/a<b", "/a>b", "/a\\b", "/\xc3\xa9",
+        "/%",   "/%4",  "/%4z", "/%z4", "/?%",  "/?%g0", "x",    "./x",   "?q",   "",     "**",    "*"}) {
     expect_bad(get(target), 400, KR_REASON_BAD_TARGET);
   }
 }
@@ -137,9 +149,12 @@ TEST(HttpHead, TargetsOfAllSizes) {
 // RFC 9112 §3.2.2, RFC 9110 §4.2.
 TEST(HttpHead, AbsoluteForm) {
   const std::tuple<const char *, const char *, const char *, const char *> targets[] = {
-      {"http://b.test/", "b.test", "/", ""},     {"HTTPS://b.test:443/x?y", "b.test:443", "/x", "y"},
-      {"http://b.test", "b.test", "", ""},       {"http://b.test?x=1", "b.test", "", "x=1"},
-      {"http://b.test:/", "b.test:", "/", ""},   {"http://[::1]:80/p", "[::1]:80", "/p", ""},
+      {"http://b.test/", "b.test", "/", ""},
+      {"HTTPS://b.test:443/x?y", "b.test:443", "/x", "y"},
+      {"http://b.test", "b.test", "", ""},
+      {"http://b.test?x=1", "b.test", "", "x=1"},
+      {"http://b.test:/", "b.test:", "/", ""},
+      {"http://[::1]:80/p", "[::1]:80", "/p", ""},
       {"http://017700000001/", "017700000001", "/", ""}};
   for (const auto &[target, host, path, query] : targets) {
     const parsed p = expect_done(get(target));
@@ -173,12 +188,15 @@ TEST(HttpHead, AuthorityAndAsteriskForm) {
 
 // RFC 9112 §5.1 and §5.2.
 TEST(HttpHead, FieldLines) {
-  for (const char *line : {"X : v", "X\t: v", " X: v", "\tX: v", ": v", "nocolon", "X", "X Y: v", "X@: v", "X=v",
-                           "X: a\rb", "X: a\nb", "X: a\x7f" "b", "X: a\x01", "X: \x0b", "X\x80: v", "\r", "a:b\r", ":"}) {
+  for (const char *line :
+       {"X : v", "X\t: v", " X: v", "\tX: v", ": v", "nocolon", "X", "X Y: v", "X@: v", "X=v", "X: a\rb", "X: a\nb",
+        "X: a\x7f"
+        "b",
+        "X: a\x01", "X: \x0b", "X\x80: v", "\r", "a:b\r", ":"}) {
     EXPECT_EQ(check(with(std::string(line) + "\r\n")).verdict, http::verdict::bad) << testing::PrintToString(line);
   }
-  for (const char *line : {"X:", "X: ", "X:\t", "X:v", "X:  v  ", "X:\tv\t", "X: \x80\xff", "x|y`z: v", "!#$%&'*+-.^_~: v",
-                           "1: 2", "X: a\tb", "X: :", "X::"}) {
+  for (const char *line : {"X:", "X: ", "X:\t", "X:v", "X:  v  ", "X:\tv\t", "X: \x80\xff", "x|y`z: v",
+                           "!#$%&'*+-.^_~: v", "1: 2", "X: a\tb", "X: :", "X::"}) {
     expect_done(with(std::string(line) + "\r\n"));
   }
   expect_bad(with("X: a\r\n b\r\n"), 400, KR_REASON_BAD_FIELD);
@@ -211,10 +229,43 @@ TEST(HttpHead, Host) {
     const parsed p = expect_done(with_host(host));
     EXPECT_EQ(p.at(p.head.host), host);
   }
-  for (const char *host : {"", " ", ".", ".a", "a..b", ":80", "a:b", "a:65536", "a:99999", "a:123456", "a:-1", "a:+1", "a b",
-                           "a,b", "u@a", "a/b", "a%41", "a~b", "a!b", "a\tb", "\xc3\xa9", "::1", "[::1", "::1]", "[]",
-                           "x[::1]", "[::1]x", "[::1].", "[:::]", "[1::2::3]", "[1:2:3:4:5:6:7:8:9]", "[12345::]",
-                           "[::1%25eth0]", "[::256.1.1.1]", "a:8080:1", "a: 80", "a :80"}) {
+  for (const char *host : {"",
+                           " ",
+                           ".",
+                           ".a",
+                           "a..b",
+                           ":80",
+                           "a:b",
+                           "a:65536",
+                           "a:99999",
+                           "a:123456",
+                           "a:-1",
+                           "a:+1",
+                           "a b",
+                           "a,b",
+                           "u@a",
+                           "a/b",
+                           "a%41",
+                           "a~b",
+                           "a!b",
+                           "a\tb",
+                           "\xc3\xa9",
+                           "::1",
+                           "[::1",
+                           "::1]",
+                           "[]",
+                           "x[::1]",
+                           "[::1]x",
+                           "[::1].",
+                           "[:::]",
+                           "[1::2::3]",
+                           "[1:2:3:4:5:6:7:8:9]",
+                           "[12345::]",
+                           "[::1%25eth0]",
+                           "[::256.1.1.1]",
+                           "a:8080:1",
+                           "a: 80",
+                           "a :80"}) {
     expect_bad(with_host(host), 400, KR_REASON_BAD_HOST);
   }
   expect_bad("GET / HTTP/1.1\r\n\r\n", 400, KR_REASON_BAD_HOST);
@@ -244,7 +295,8 @@ TEST(HttpHead, ContentLength) {
   EXPECT_EQ(expect_done(with("Content-Length: 0\r\n")).head.framing, body_framing::length);
   EXPECT_EQ(expect_done(with("cONTENT-lENGTH:18446744073709551615\r\n")).head.content_length, UINT64_MAX);
   EXPECT_EQ(expect_done(with("")).head.framing, body_framing::none);
-  for (const char *length : {"", "-1", "+5", "5, 5", "5,5", "0x5", "5 5", "5h", "a", "\xd9\xa5", "5;", "\"5\"", "1.0"}) {
+  for (const char *length :
+       {"", "-1", "+5", "5, 5", "5,5", "0x5", "5 5", "5h", "a", "\xd9\xa5", "5;", "\"5\"", "1.0"}) {
     expect_bad(with("Content-Length: " + std::string(length) + "\r\n"), 400, KR_REASON_BAD_CONTENT_LENGTH);
   }
   expect_bad(with("Content-Length: 18446744073709551616\r\n"), 413, KR_REASON_BODY_TOO_LARGE);
@@ -255,23 +307,25 @@ TEST(HttpHead, ContentLength) {
 
 // RFC 9112 §6.1, §6.3 and §7, RFC 9110 §5.6.1.
 TEST(HttpHead, TransferEncoding) {
-  for (const char *fields : {"Transfer-Encoding: chunked\r\n", "transfer-encoding:CHUNKED\r\n",
-                             "Transfer-Encoding: , ,chunked , ,\r\n", "Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n"}) {
+  for (const char *fields :
+       {"Transfer-Encoding: chunked\r\n", "transfer-encoding:CHUNKED\r\n", "Transfer-Encoding: , ,chunked , ,\r\n",
+        "Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n"}) {
     const parsed p = expect_done(with(fields));
     EXPECT_EQ(p.head.framing, body_framing::chunked);
     EXPECT_NE(p.head.flags & KR_REQUEST_CHUNKED, 0);
   }
-  for (const char *fields : {"Transfer-Encoding: gzip\r\n", "Transfer-Encoding: gzip, chunked\r\n",
-                             "Transfer-Encoding: chunkedx\r\n", "Transfer-Encoding: 'chunked'\r\n",
-                             "Transfer-Encoding: identity\r\n", "Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n"}) {
+  for (const char *fields :
+       {"Transfer-Encoding: gzip\r\n", "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: chunkedx\r\n",
+        "Transfer-Encoding: 'chunked'\r\n", "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n"}) {
     expect_bad(with(fields), 501, KR_REASON_BAD_TRANSFER_ENCODING);
   }
-  for (const char *fields : {"Transfer-Encoding:\r\n", "Transfer-Encoding: ,\r\n", "Transfer-Encoding: chunked, chunked\r\n",
-                             "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-                             "Transfer-Encoding: chunked, gzip\r\n", "Transfer-Encoding: chunked;a=b\r\n",
-                             "Transfer-Encoding: \"chunked\"\r\n", "Transfer-Encoding: chunked abc\r\n",
-                             "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
-                             "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"}) {
+  for (const char *fields :
+       {"Transfer-Encoding:\r\n", "Transfer-Encoding: ,\r\n", "Transfer-Encoding: chunked, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked, gzip\r\n",
+        "Transfer-Encoding: chunked;a=b\r\n", "Transfer-Encoding: \"chunked\"\r\n",
+        "Transfer-Encoding: chunked abc\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"}) {
     expect_bad(with(fields), 400, KR_REASON_BAD_TRANSFER_ENCODING);
   }
   expect_bad(with("Transfer-Encoding: chunked\r\n", "POST / HTTP/1.0"), 400, KR_REASON_BAD_TRANSFER_ENCODING);
@@ -295,7 +349,8 @@ TEST(HttpHead, Connection) {
       {"GET / HTTP/1.0", "Connection: Keep-Alive\r\n", KR_REQUEST_HTTP10 | KR_REQUEST_KEEP_ALIVE},
       {"GET / HTTP/1.0", "Connection: keep-alive, close\r\n", KR_REQUEST_HTTP10},
       {"GET / HTTP/1.0", "Connection: upgrade\r\nUpgrade: x\r\n", KR_REQUEST_HTTP10}};
-  for (const auto &[line, fields, flags] : cases) EXPECT_EQ(expect_done(with(fields, line)).head.flags, flags) << fields;
+  for (const auto &[line, fields, flags] : cases)
+    EXPECT_EQ(expect_done(with(fields, line)).head.flags, flags) << fields;
 }
 
 // RFC 9110 §10.1.1.
@@ -377,6 +432,26 @@ TEST(HttpHead, LinesAtAllOffsets) {
     for (const char *line : {"nocolon", ": v", "a b: c", " fold", "X: \x01", "X\r: y", "X: a\nY: b", "X:\r"}) {
       EXPECT_EQ(check(with(pad + line + "\r\nZ: z\r\n")).verdict, http::verdict::bad) << shift << line;
       EXPECT_EQ(check(with(pad + line + "\r\n")).verdict, http::verdict::bad) << shift << line;
+    }
+  }
+}
+
+// What is usual, the kernels read themselves: they are not merely never wrong.
+TEST(HttpHeadKernels, ReadUsualHeadsThemselves) {
+  for (const std::string &text :
+       {get("/"), get("/a%20b?c=d"), get("/" + std::string(200, 'p')), with("Content-Length: 5\r\n"),
+        with("Accept: */*\r\nConnection: keep-alive\r\nX:\tv\r\nY:\r\n"), with("Transfer-Encoding: chunked\r\n"),
+        with("Cookie: " + std::string(3000, 'c') + "\r\n"), with("", "GET http://a.test/ HTTP/1.0"),
+        with_host("[::1]:80"), with("X: v\r\n") + get("/next")}) {
+    for (uint8_t i = 0; i < simd::kIsaCount; ++i) {
+      const auto level = static_cast<simd::isa>(i);
+      const http::head_reader reader = http::reader_of(level);
+      if (reader == nullptr || !simd::is_supported(level)) continue;
+      std::vector<kr_field> fields(kLimits.field_count_max);
+      http::request_head head;
+      const std::string_view bytes = wall().put(text);
+      EXPECT_TRUE(reader(bytes.data(), bytes.size(), kLimits, fields.data(), &head))
+          << simd::name_of(level) << " " << text.substr(0, 100);
     }
   }
 }

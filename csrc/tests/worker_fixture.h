@@ -162,7 +162,7 @@ class WorkerTest : public ::testing::Test {
     ASSERT_EQ(KR_OK, common_.peers[0].inbox.open());
     worker_ = std::make_unique<worker>(&common_, 0, &kernel_);
     ASSERT_EQ(KR_OK, worker_->open());
-    handler_ = [this](kr_batch *b, uint32_t i) { answer(b, i, body_of(b->requests[i])); };
+    handler_ = [](kr_batch *b, uint32_t i) { answer(b, i, body_of(b->requests[i])); };
   }
   void SetUp() override { start(default_config()); }
   void restart(const kr_config &config, std::vector<kr_static> statics = {}) {
