@@ -219,10 +219,8 @@ func peerAddress(b *abi.Batch, connection uint64) netip.AddrPort {
 	if status != C.KR_OK || family == 0 {
 		return netip.AddrPort{}
 	}
-	ip := netip.AddrFrom16(*(*[16]byte)(unsafe.Pointer(&address)))
-	if family == 4 {
-		ip = ip.Unmap()
-	} else if scope != 0 {
+	ip := netip.AddrFrom16(*(*[16]byte)(unsafe.Pointer(&address))).Unmap() // dual-stack sockets map IPv4 peers too
+	if ip.Is6() && scope != 0 {
 		ip = ip.WithZone(zoneName(uint32(scope)))
 	}
 	return netip.AddrPortFrom(ip, uint16(port))

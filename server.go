@@ -147,7 +147,7 @@ func (s *Server) Listen(network, address string) (net.Addr, error) {
 		l, err := config.Listen(context.Background(), network, address)
 		if err != nil {
 			for _, b := range bound {
-				s.forget(b)
+				_ = s.forget(b) // the first error tells more
 			}
 			return nil, fmt.Errorf("kourier: %w", err)
 		}
@@ -222,7 +222,7 @@ func (s *Server) serve(wanted func(*boundListener) bool) error {
 			continue
 		}
 		if err := s.accept(l); err != nil {
-			s.forget(l)
+			err = errors.Join(err, s.forget(l))
 			s.mu.Unlock()
 			return err
 		}
@@ -341,7 +341,6 @@ const shutdownPoll = 50 * time.Millisecond
 func (s *Server) Close() error {
 	err := s.beginClosing()
 	if s.onWorker() {
-		s.use((*core).interrupt)
 		go s.stop()
 	} else {
 		s.stop()
@@ -368,13 +367,17 @@ func (s *Server) onWorker() bool {
 // stop joins the workers and frees the core, or waits until another call has
 // done so. It waits for a handler that runs, which may use the server meanwhile.
 func (s *Server) stop() {
-	s.use((*core).interrupt) // ends the waiting of Shutdown, which holds running
+	var last Stats
+	s.use(func(c *core) {
+		last = c.stats() // while the workers run: a thread that has ended has no clock
+		c.interrupt()    // ends the waiting of Shutdown, which holds running
+	})
 	s.running.Lock()
 	ending, stopped := s.core, s.stopped
 	first := ending != nil && !s.stopping
 	if first {
 		s.stopping = true
-		s.final = ending.stats()
+		s.final = last
 		s.final.ConnsActive, s.final.ConnsIdle, s.final.NativeBytes = 0, 0, 0
 	}
 	s.running.Unlock()

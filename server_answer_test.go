@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"net/netip"
 	"path/filepath"
 	"strconv"
@@ -58,7 +59,9 @@ func TestFramingOnTheWire(t *testing.T) {
 		_, _ = res.WriteString("ur")
 	})
 	mux.Handle("/none", func(*kourier.Request, *kourier.Response) {})
-	mux.Handle("/long", func(_ *kourier.Request, res *kourier.Response) { _, _ = res.Set("Content-Type", "x/y").WriteString(long) })
+	mux.Handle("/long", func(_ *kourier.Request, res *kourier.Response) {
+		_, _ = res.Set("Content-Type", "x/y").WriteString(long)
+	})
 	mux.Handle("/known", func(_ *kourier.Request, res *kourier.Response) {
 		_, _ = res.Set("Content-Type", "x/y").Set("Content-Length", strconv.Itoa(len(long))).WriteString(long)
 	})
@@ -77,7 +80,6 @@ func TestFramingOnTheWire(t *testing.T) {
 
 	address := serving(t, &kourier.Server{Fast: mux.ServeFast})
 	const plain = "Content-Type: text/plain\r\n"
-	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(long), long)
 	for _, c := range []struct{ request, head, body string }{
 		{"GET /send HTTP/1.1", "200 OK\r\nDATE" + plain + "Content-Length: 4", "four"},
 		{"HEAD /send HTTP/1.1", "200 OK\r\nDATE" + plain + "Content-Length: 4", ""},
@@ -94,7 +96,7 @@ func TestFramingOnTheWire(t *testing.T) {
 		{"GET /204 HTTP/1.1", "204 No Content\r\nDATE" + strings.TrimSuffix(plain, "\r\n"), ""},
 		{"GET /205 HTTP/1.1", "205 Reset Content\r\nDATEContent-Length: 0", ""},
 		{"GET /304 HTTP/1.1", "304 Not Modified\r\nDATEETag: \"a\"", ""},
-		{"GET /long HTTP/1.1", "200 OK\r\nDATEContent-Type: x/y\r\nTransfer-Encoding: chunked", chunk},
+		{"GET /long HTTP/1.1", "200 OK\r\nDATEContent-Type: x/y\r\nTransfer-Encoding: chunked", long},
 		{"HEAD /long HTTP/1.1", "200 OK\r\nDATEContent-Type: x/y\r\nTransfer-Encoding: chunked", ""},
 		{"GET /long HTTP/1.0", "200 OK\r\nDATEContent-Type: x/y\r\nConnection: close", long},
 		{"GET /long HTTP/1.0\r\nConnection: keep-alive", "200 OK\r\nDATEContent-Type: x/y\r\nConnection: close", long},
@@ -132,6 +134,12 @@ func TestFramingOnTheWire(t *testing.T) {
 				require.Equal(t, "HTTP/1.1 "+c.head, strings.Replace(head, line, "", 1))
 			} else {
 				require.Equal(t, "HTTP/1.1 "+strings.Replace(c.head, "DATE", line, 1), head)
+			}
+			if strings.HasSuffix(c.head, "chunked") && body != "" {
+				require.True(t, strings.HasSuffix(body, "\r\n0\r\n\r\n"))
+				whole, err := io.ReadAll(httputil.NewChunkedReader(strings.NewReader(body)))
+				require.NoError(t, err)
+				body = string(whole)
 			}
 			require.Equal(t, len(c.body), len(body))
 			require.True(t, c.body == body)
@@ -399,9 +407,8 @@ func TestAPanicIsAnswered500AndLogged(t *testing.T) {
 		case "/streamed":
 			_, _ = res.Write(make([]byte, 100_000))
 			panic("the reason")
-		case "/nil":
-			var values map[string]int
-			values["the reason"] = 1
+		case "/index":
+			_ = make([]byte, 4)[len(req.Path())]
 		}
 		sayHello(req, res)
 	}
@@ -409,7 +416,7 @@ func TestAPanicIsAnswered500AndLogged(t *testing.T) {
 	plain := serving(t, &kourier.Server{Fast: handler, ErrorLog: log.New(book, "", 0)})
 	logged := serving(t, &kourier.Server{Fast: handler, Logger: slog.New(slog.NewTextHandler(structured, nil))})
 	for _, address := range []string{plain, logged} {
-		for _, path := range []string{"/early", "/prepared", "/sent", "/nil"} {
+		for _, path := range []string{"/early", "/prepared", "/sent", "/index"} {
 			p := dial(t, address).send("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n" + helloRequest)
 			a := p.answer()
 			require.Equal(t, 500, a.StatusCode, path)
@@ -425,7 +432,7 @@ func TestAPanicIsAnswered500AndLogged(t *testing.T) {
 	for _, text := range []string{book.String(), structured.String()} {
 		require.Equal(t, 5, strings.Count(text, "panic serving"), text)
 		require.Equal(t, 4, strings.Count(text, "the reason"), text)
-		require.Equal(t, 1, strings.Count(text, "assignment to entry in nil map"))
+		require.Equal(t, 1, strings.Count(text, "index out of range"))
 		require.GreaterOrEqual(t, strings.Count(text, "server_answer_test.go"), 5, "the stack shows where")
 		require.Contains(t, text, "127.0.0.1:")
 	}
@@ -593,9 +600,12 @@ func TestAReaderThatStopsIsBounded(t *testing.T) {
 			require.Less(t, srv.Stats().NativeBytes, before+3*mebibyte)
 		}
 		require.NoError(t, p.Close())
-		eventually(t, func() bool { s := srv.Stats(); return s.ConnsActive == 0 && s.NativeBytes <= before }, "all is given back")
+		eventually(t, func() bool { s := srv.Stats(); return s.ConnsActive == 0 && s.NativeBytes <= before+spareBytes }, "all is given back")
 	}
 }
+
+// spareBytes is how much the core keeps for the next time: a slab, and a span of each size of block.
+const spareBytes = 64<<10 + 4*128<<10
 
 func TestOneLargeAnswerIsKeptOnce(t *testing.T) {
 	t.Parallel()
@@ -626,7 +636,7 @@ func TestOneLargeAnswerIsKeptOnce(t *testing.T) {
 
 func TestAPeerThatVanishesLeavesNothing(t *testing.T) {
 	t.Parallel()
-	body := patternBody(8 * mebibyte)
+	body := patternBody(6 * mebibyte)
 	srv := &kourier.Server{
 		Config: kourier.Config{Workers: 1, MaxBodyBytes: 64 * mebibyte},
 		Fast:   func(_ *kourier.Request, res *kourier.Response) { res.Send("x/y", body) },
@@ -639,7 +649,7 @@ func TestAPeerThatVanishesLeavesNothing(t *testing.T) {
 		"half a body":    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n" + string(body[:100_000]),
 		"half a chunk":   "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n" + string(body[:100_000]),
 		"half an answer": helloRequest,
-		"pipelined":      strings.Repeat(helloRequest, 100) + "GET / HT",
+		"pipelined":      strings.Repeat(helloRequest, 10) + "GET / HT",
 	} {
 		for end, leave := range map[string]func(p *peer){
 			"RST": (*peer).vanish,
@@ -659,7 +669,7 @@ func TestAPeerThatVanishesLeavesNothing(t *testing.T) {
 			leave(p)
 			eventually(t, func() bool { s := srv.Stats(); return s.ConnsActive == 0 && s.ConnsIdle == 0 },
 				"the connection of %s goes after %s", name, end)
-			require.LessOrEqual(t, srv.Stats().NativeBytes, started+5*128<<10, "%s, %s: a slab, and a span of each size, stay", name, end)
+			require.LessOrEqual(t, srv.Stats().NativeBytes, started+spareBytes, "%s, %s", name, end)
 		}
 	}
 }
@@ -675,20 +685,23 @@ func TestASlowReaderIsClosedBelowTheLeastRate(t *testing.T) {
 	stopped, slow := dialNarrow(t, address).send(helloRequest), dialNarrow(t, address).send(helloRequest)
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
-	begun, size, piece := time.Now(), 0, make([]byte, 4096)
-	for range ticker.C { // 80 kB/s
-		n, err := slow.Read(piece)
-		if size += n; err != nil {
-			break
+	begun, piece := time.Now(), make([]byte, 4096)
+	closed := func() uint64 { return srv.Stats().Timeouts["drain_too_slow"] }
+	for closed() < 2 {
+		<-ticker.C
+		_, err := slow.Read(piece) // 80 kB/s
+		require.NoError(t, err)
+		if closed() == 0 {
+			require.Less(t, time.Since(begun), patience)
+			continue
 		}
-		require.Less(t, time.Since(begun), patience)
+		require.Greater(t, time.Since(begun), 4500*time.Millisecond, "there is grace")
 	}
-	require.Greater(t, time.Since(begun), 4500*time.Millisecond, "there is grace")
-	require.Less(t, size, mebibyte)
 	_, err := readAnswer(stopped.reader, "GET")
 	require.Error(t, err)
+	_, err = readAnswer(slow.reader, "GET")
+	require.Error(t, err)
 	eventually(t, func() bool { return srv.Stats().ConnsActive == 0 }, "both are closed")
-	require.EqualValues(t, 2, srv.Stats().Timeouts["drain_too_slow"])
 	require.Less(t, srv.Stats().NativeBytes, int64(4*mebibyte))
 }
 
@@ -704,7 +717,7 @@ func TestWriteTimeoutClosesAReaderThatStops(t *testing.T) {
 	eventually(t, func() bool { return srv.Stats().Timeouts["write_timeout"] == 1 }, "it is closed")
 	_, err := readAnswer(p.reader, "GET")
 	require.Error(t, err)
-	require.Zero(t, srv.Stats().ConnsActive)
+	eventually(t, func() bool { return srv.Stats().ConnsActive == 0 }, "it is gone")
 }
 
 // ------------------------------------------------------------- what is shown
@@ -907,7 +920,7 @@ func TestStatsAddUp(t *testing.T) {
 		require.Zero(t, stats.Responses1xx)
 		require.EqualValues(t, 3, stats.Responses2xx)
 		require.EqualValues(t, 2, stats.Responses3xx)
-		require.EqualValues(t, 1+4, stats.Responses4xx)
+		require.EqualValues(t, 1+3, stats.Responses4xx)
 		require.EqualValues(t, 2+2, stats.Responses5xx, "503, 500, 505 and 501")
 		require.Equal(t, map[kourier.Reason]uint64{
 			"bad_host": 2, "bad_version": 1, "bad_field": 1, "bad_transfer_encoding": 1,
@@ -918,12 +931,16 @@ func TestStatsAddUp(t *testing.T) {
 		require.Positive(t, stats.Batches)
 		require.LessOrEqual(t, stats.Batches, uint64(9))
 		require.Len(t, stats.Workers, 2)
+		var all kourier.WorkerStats // one of them may have had nothing to do
 		for _, w := range stats.Workers {
 			require.Zero(t, w.Conns)
-			require.Positive(t, w.LoopIterations)
-			require.Greater(t, w.Syscalls, w.LoopIterations)
-			require.Positive(t, w.CPU)
+			all.LoopIterations += w.LoopIterations
+			all.Syscalls += w.Syscalls
+			all.CPU += w.CPU
 		}
+		require.Positive(t, all.LoopIterations)
+		require.Greater(t, all.Syscalls, all.LoopIterations)
+		require.Positive(t, all.CPU)
 		require.NoError(t, srv.Close())
 	}
 }

@@ -264,8 +264,12 @@ func (g *gate) pass() {
 // environment variable KOURIER_CHILD set. It is killed when the test ends.
 func child(t *testing.T, environment ...string) *exec.Cmd {
 	t.Helper()
-	name := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
-	command := exec.Command(os.Args[0], "-test.run="+name, "-test.v", "-test.count=1", "-test.timeout=60s")
+	return childOf(t, t.Name(), environment...)
+}
+
+func childOf(t *testing.T, name string, environment ...string) *exec.Cmd {
+	t.Helper()
+	command := exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.v", "-test.count=1", "-test.timeout=60s")
 	command.Env = append(append(os.Environ(), "KOURIER_CHILD=1"), environment...)
 	command.Stderr = os.Stderr
 	t.Cleanup(func() {
@@ -746,7 +750,8 @@ func TestShutdownAnswersWhatHasArrivedButIsNotRead(t *testing.T) {
 	require.NoError(t, soon(t, ended))
 }
 
-// The last answer must arrive whole although the client has sent more by then.
+// An answer must arrive whole although the client has sent more by then, which
+// is answered too.
 func TestShutdownDeliversALongAnswerToAPipeliningClient(t *testing.T) {
 	t.Parallel()
 	body := strings.Repeat("0123456789abcdef", 1<<20)
@@ -762,6 +767,11 @@ func TestShutdownDeliversALongAnswerToAPipeliningClient(t *testing.T) {
 	ended := async(func() error { return srv.Shutdown(context.Background()) })
 	drainedNow(t, idle)
 	require.Equal(t, len(body), len(p.answer().body))
+	a := p.answer()
+	require.Equal(t, len(body), len(a.body))
+	require.True(t, a.Close)
+	p.mustEnd()
+	require.NoError(t, p.Close())
 	require.NoError(t, soon(t, ended))
 }
 

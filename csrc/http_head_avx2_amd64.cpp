@@ -69,6 +69,13 @@ class avx2 {
 
   KR_INLINE avx2() : operands_(&kOperands) { __asm__("" : "+r"(operands_)); }  // hides what it points to
 
+  // Not the intrinsic: g++ clears the result first, for the sake of older processors.
+  KR_INLINE static uint32_t lowest(uint64_t mask) {
+    uint64_t number;
+    __asm__("tzcnt %1, %0" : "=r"(number) : "r"(mask) : "cc");
+    return static_cast<uint32_t>(number);
+  }
+
   KR_INLINE static uint32_t *flatten(uint32_t *list, uint64_t mask, uint32_t base) {
     return flatten_bits(list, mask, base, lowest);
   }
@@ -89,23 +96,17 @@ class avx2 {
 
   KR_INLINE bool host(const char *p, uint32_t n, uint32_t room, host_masks *m) const {
     if (n > 32 || room < 16) return false;
-    const uint32_t second = n > 16 ? n - 16 : 0;
-    const __m256i octets =
-        _mm256_loadu2_m128i(reinterpret_cast<const __m128i_u *>(p + second), reinterpret_cast<const __m128i_u *>(p));
-    const uint64_t name = not_in(octets, operands_->host) ^ 0xffffffff;
-    const uint64_t dot = equal(octets, operands_->dot);
-    *m = {(name & 0xffff) | name >> 16 << second, (dot & 0xffff) | dot >> 16 << second};
+    const __m128i low = load16(p);
+    *m = {in_host(low), equal16(low, operands_->dot)};
+    if (n > 16) {
+      const __m128i high = load16(p + n - 16);
+      m->name |= in_host(high) << (n - 16);
+      m->dot |= equal16(high, operands_->dot) << (n - 16);
+    }
     return true;
   }
 
  private:
-  // Not the intrinsic: g++ clears the result first, for the sake of older processors.
-  KR_INLINE static uint32_t lowest(uint64_t mask) {
-    uint64_t number;
-    __asm__("tzcnt %1, %0" : "=r"(number) : "r"(mask) : "cc");
-    return static_cast<uint32_t>(number);
-  }
-
   KR_INLINE static __m256i load32(const char *p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p)); }
   KR_INLINE static __m256i all(const octets32 &octets) {
     return _mm256_load_si256(reinterpret_cast<const __m256i *>(octets.data()));
@@ -116,6 +117,20 @@ class avx2 {
   }
   KR_INLINE static uint64_t equal(const block &b, const octets32 &wanted) {
     return equal(b.low, wanted) | equal(b.high, wanted) << b.high_at;
+  }
+
+  KR_INLINE static __m128i load16(const char *p) { return _mm_loadu_si128(reinterpret_cast<const __m128i *>(p)); }
+  KR_INLINE static __m128i half(const octets32 &octets) {
+    return _mm_load_si128(reinterpret_cast<const __m128i *>(octets.data()));
+  }
+  KR_INLINE static uint64_t equal16(__m128i octets, const octets32 &wanted) {
+    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(octets, half(wanted))));
+  }
+  KR_INLINE uint64_t in_host(__m128i octets) const {
+    const __m128i high = _mm_and_si128(_mm_srli_epi16(octets, 4), half(operands_->nibble));
+    const __m128i bits = _mm_and_si128(_mm_shuffle_epi8(half(operands_->host.low), octets),
+                                       _mm_shuffle_epi8(half(operands_->host.high), high));
+    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bits, _mm_setzero_si128()))) ^ 0xffffU;
   }
 
   // The shuffle gives 0 for an index with bit 7 set: octets from 0x80 on drop out.

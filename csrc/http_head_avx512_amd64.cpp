@@ -63,16 +63,17 @@ class avx512 {
 
   KR_INLINE avx512() : operands_(&kOperands) { __asm__("" : "+r"(operands_)); }  // hides what it points to
 
-  // Sixteen at a time: the numbers of the bits, packed, widened, and moved by base.
+  KR_INLINE static uint32_t lowest(uint64_t mask) { return static_cast<uint32_t>(_tzcnt_u64(mask)); }
+
+  // The numbers of the bits, packed, widened and moved by base, sixteen at a time. No
+  // head that is any good has more of them in a block, or only a few.
   KR_INLINE uint32_t *flatten(uint32_t *list, uint64_t mask, uint32_t base) const {
     uint32_t *const end = list + __builtin_popcountll(mask);
-    __m512i numbers = _mm512_maskz_compress_epi8(mask, all(operands_->numbers));
-    for (;; list += 16) {
-      const __m512i wide = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(numbers));
-      _mm512_storeu_si512(list, _mm512_add_epi32(wide, _mm512_set1_epi32(static_cast<int>(base))));
-      if (KR_LIKELY(end - list <= 16)) return end;
-      numbers = _mm512_alignr_epi32(numbers, numbers, 4);
+    flatten16(list, mask, base);
+    if (!KR_LIKELY(end - list <= 16)) {
+      for (uint32_t *at = list; at < end; mask &= mask - 1) *at++ = base + lowest_set(mask);
     }
+    return end;
   }
 
   KR_INLINE static block load(const char *p) { return _mm512_loadu_si512(p); }
@@ -97,6 +98,12 @@ class avx512 {
   }
 
  private:
+  KR_INLINE void flatten16(uint32_t *list, uint64_t mask, uint32_t base) const {
+    const __m512i numbers = _mm512_maskz_compress_epi8(mask, all(operands_->numbers));
+    const __m512i wide = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(numbers));
+    _mm512_storeu_si512(list, _mm512_add_epi32(wide, _mm512_set1_epi32(static_cast<int>(base))));
+  }
+
   KR_INLINE static __m512i all(const octets64 &octets) { return _mm512_load_si512(octets.data()); }
   KR_INLINE static uint64_t equal(__m512i octets, const octets64 &wanted) {
     return _mm512_cmpeq_epi8_mask(octets, all(wanted));

@@ -22,8 +22,9 @@ struct neon {
     uint32_t at[4];
   };
 
+  KR_INLINE static uint32_t lowest(uint64_t mask) { return lowest_set(mask | 1ULL << 63); }
   KR_INLINE static uint32_t *flatten(uint32_t *list, uint64_t mask, uint32_t base) {
-    return flatten_bits(list, mask, base, [](uint64_t m) { return lowest_set(m | 1ULL << 63); });
+    return flatten_bits(list, mask, base, lowest);
   }
 
   KR_INLINE static uint8x16_t load16(const char *p) { return vld1q_u8(reinterpret_cast<const uint8_t *>(p)); }

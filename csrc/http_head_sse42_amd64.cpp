@@ -27,8 +27,9 @@ struct sse42 {
     uint32_t at[4];
   };
 
+  KR_INLINE static uint32_t lowest(uint64_t mask) { return lowest_set(mask | 1ULL << 63); }
   KR_INLINE static uint32_t *flatten(uint32_t *list, uint64_t mask, uint32_t base) {
-    return flatten_bits(list, mask, base, [](uint64_t m) { return lowest_set(m | 1ULL << 63); });
+    return flatten_bits(list, mask, base, lowest);
   }
 
   KR_INLINE static __m128i load16(const char *p) { return _mm_loadu_si128(reinterpret_cast<const __m128i *>(p)); }

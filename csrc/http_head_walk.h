@@ -16,6 +16,7 @@
 //   target_masks k.targets(block)
 //   bool k.host(p, n, room, &masks) of p[0, n), n > 0; p[0, room) may be read, room >= n + 4.
 //                                   False when n is none of its sizes
+//   uint32_t K::lowest(mask)        the number of the lowest bit; for 0, any number
 //   uint32_t *k.flatten(list, mask, base)   writes base + i for each bit i, in order, and
 //                                   perhaps up to kFlattenSpare entries more; returns the end
 #pragma once
@@ -91,11 +92,11 @@ KR_INLINE uint32_t *flatten_bits(uint32_t *list, uint64_t mask, uint32_t base, L
   }
 }
 
-// What passes from one block to the next: bits 0 and 1 are line starts there, or bit 0
-// is a name that reaches to the end of this block.
+// What passes from one block to the next.
 struct block_carry {
-  uint64_t control = 0;  // 1: the last octet was a control
-  uint64_t starts = 0;
+  uint64_t control = 0;  // the masks of the block before
+  uint64_t ends = 0;
+  uint64_t name = 0;  // 1: a name reaches to its end
 };
 
 struct block_ends {
@@ -114,12 +115,12 @@ struct block_ends {
 // Whatever else the controls are, one of these lines does not end with CR LF, or has
 // a name that is empty or does not end with a colon.
 KR_INLINE block_ends find_ends(const line_masks &m, block_carry *carry) {
-  const uint64_t ends = m.control & ~(m.control << 1 | carry->control);
-  const uint64_t starts = ends << 2 | carry->starts;
+  const uint64_t ends = m.control & ~(m.control << 1 | carry->control >> 63);
+  const uint64_t starts = (ends << 2 | carry->ends >> 62) | carry->name;
   uint64_t sum = 0;
-  const uint64_t overflow = __builtin_add_overflow(m.token, starts, &sum) ? 1 : 0;
-  carry->control = m.control >> 63;
-  carry->starts = ends >> 62 | overflow;
+  carry->name = __builtin_add_overflow(m.token, starts, &sum) ? 1 : 0;
+  carry->control = m.control;
+  carry->ends = ends;
   return {(sum & ~m.token) | ends, starts & m.control};
 }
 
@@ -356,8 +357,9 @@ KR_INLINE bool walk_head(const K &k, const char *data, size_t data_size, const h
       return false;
     }
   }
+  // The last block is waited for, and then the list: bit by bit has the shorter way.
   const uint32_t end = at + lowest_set(ends.empty);
-  list_end = k.flatten(list_end, ends.both & ((ends.empty & (0 - ends.empty)) - 1), at);
+  list_end = flatten_bits(list_end, ends.both & ((ends.empty & (0 - ends.empty)) - 1), at, K::lowest);
   const auto list_size = static_cast<uint32_t>(list_end - list);
   if (end + 2 > size || !is_crlf(data, end) || list_size % 2 == 0) return false;
 
