@@ -10,16 +10,17 @@ import (
 
 func TestCanned(t *testing.T) {
 	body := []byte("<html>")
-	header := http.Header{"Set-Cookie": {"a=b", "c=d"}, "etag": {`"x"`}}
+	tag := strings.ToLower("X-Tag") // no canonical name
+	header := http.Header{"Set-Cookie": {"a=b", "c=d"}, tag: {`"x"`}}
 	c, err := Canned(0, header, body)
 	require.NoError(t, err)
 	body[0] = 'x' // it was copied
-	header["etag"][0] = "y"
+	header[tag][0] = "y"
 	a, core := one(t, get("/"), func(_ *Request, res *Response) { res.Canned(c) })
 	require.Equal(t, 200, a.StatusCode)
 	require.Equal(t, "<html>", a.text)
 	require.Equal(t, http.Header{
-		"Set-Cookie": {"a=b", "c=d"}, "Etag": {`"x"`}, "Content-Type": {"text/html; charset=utf-8"},
+		"Set-Cookie": {"a=b", "c=d"}, "X-Tag": {`"x"`}, "Content-Type": {"text/html; charset=utf-8"},
 		"Content-Length": {"6"}, "Date": {"Sun, 06 Nov 1994 08:49:37 GMT"},
 	}, a.Header)
 	require.Zero(t, core.writes)

@@ -1,6 +1,7 @@
 package kourier
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -130,7 +131,7 @@ func (w *worker) finish(raw *abi.Request) {
 
 // recovered ends the request whose handler has panicked.
 func (w *worker) recovered(value any) {
-	if value == http.ErrAbortHandler {
+	if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		w.res.abort()
 	} else {
 		w.report(value, debug.Stack())

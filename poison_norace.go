@@ -1,4 +1,4 @@
-//go:build !race && !kourier_debug
+//go:build !race && !asan && !kourier_debug
 
 package kourier
 

@@ -38,6 +38,7 @@ const (
 	_ = -uint(unsafe.Offsetof(abi.Batch{}.OutCapacity) ^ unsafe.Offsetof(C.kr_batch{}.out_capacity))
 	_ = -uint(unsafe.Offsetof(abi.Batch{}.OutSize) ^ unsafe.Offsetof(C.kr_batch{}.out_size))
 	_ = -uint(unsafe.Offsetof(abi.Batch{}.DateSize) ^ unsafe.Offsetof(C.kr_batch{}.date_size))
+	_ = -uint(unsafe.Offsetof(abi.Batch{}.NowMS) ^ unsafe.Offsetof(C.kr_batch{}.now_ms))
 
 	_ = uint(-(abi.RequestKeepAlive ^ C.KR_REQUEST_KEEP_ALIVE))
 	_ = uint(-(abi.RequestHTTP10 ^ C.KR_REQUEST_HTTP10))

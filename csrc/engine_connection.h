@@ -27,6 +27,7 @@ enum : uint8_t {
   kCloseAfter = 2,  // closes when what is to be sent has been sent; nothing more is received
   kDead = 4,        // the socket failed or was given up: to be closed without another word
   kStarved = 8,     // recv failed for want of memory: not polled until the deadline
+  kReset = 16,      // closes with RST: what was sent is not a whole answer, or is not being read
 };
 
 // One connection: a cache line, and all that an idle connection costs. Belongs

@@ -53,13 +53,13 @@ void worker::accept_all(uint32_t listener_index) {
 }
 
 void worker::accepted(int fd) {
+  counters_.accepted.add(1);
   if (common_->conns.fetch_add(1, std::memory_order_relaxed) >= config_.conns_max && !make_place()) {
     common_->conns.fetch_sub(1, std::memory_order_relaxed);
     counters_.refused.add(1);
     kernel_->close(fd);
     return;
   }
-  counters_.accepted.add(1);
   uint32_t target = index_;
   if (config_.workers > 1) {
     uint32_t least = common_->peers[index_].conns.load(std::memory_order_relaxed);
@@ -113,6 +113,12 @@ void worker::take_inbox() {
 
 bool worker::make_place() { return config_.on_full == KR_ON_FULL_CLOSE_OLDEST_IDLE && close_oldest_idle(); }
 
+// Whether the peer has sent something that has not been received yet.
+bool worker::has_unread(const connection *c) const {
+  char byte;
+  return kernel_->recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 bool worker::close_oldest_idle() {
   for (int attempt = 0; attempt < 8; ++attempt) {
     auto *oldest = static_cast<connection *>(wheel_.earliest(
@@ -122,9 +128,7 @@ bool worker::close_oldest_idle() {
         },
         kOldestIdleBudget));
     if (oldest == nullptr) return false;
-    char byte;
-    const ssize_t waiting = kernel_->recv(oldest->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (waiting > 0) {
+    if (has_unread(oldest)) {
       arm(oldest);  // its request has come: not idle any more
       continue;
     }
@@ -162,7 +166,8 @@ void worker::begin_drain() {
     kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, common_->listeners[i].fd, nullptr);
   }
   connections_.each([this](connection *c) {
-    if (c->phase == phase::idle) close(c);
+    // A request that has arrived is answered, although nobody has looked at it yet.
+    if (c->phase == phase::idle && !has_unread(c)) close(c);
   });
   const std::lock_guard<std::mutex> lock(common_->mutex);
   ++common_->drained_count;
@@ -225,6 +230,7 @@ void worker::on_deadline(connection *c) {
     case phase::write:
       if (passed(c->output->started_ms, config_.write_timeout_ms)) {
         count_reason(KR_REASON_WRITE_TIMEOUT);
+        c->flags |= kReset;
         return close(c);
       }
       if (config_.drain_rate_min != 0) return check_drain_rate(c);
@@ -248,6 +254,7 @@ void worker::check_drain_rate(connection *c) {
   output->rate_check_ms = now_ms_ + kRateCheckMs;
   if (now_ms_ < output->rate.ms()) return arm(c);
   count_reason(KR_REASON_DRAIN_TOO_SLOW);
+  c->flags |= kReset;
   close(c);
 }
 
@@ -306,6 +313,7 @@ void worker::close(connection *c) {
   if (c->phase == phase::idle) counters_.conns_idle.subtract(1);
   counters_.conns.subtract(1);
   counters_.syscalls.add(1);
+  if ((c->flags & kReset) != 0) kernel_->reset_on_close(c->fd);
   kernel_->close(c->fd);  // takes it out of epoll too
   connections_.give(c);
   common_->peers[index_].conns.fetch_sub(1, std::memory_order_relaxed);

@@ -98,6 +98,8 @@ void worker::send_share(share *s, uint32_t end, const char *extra, size_t extra_
     if ((request.answer_flags & KR_ANSWER_ABORT) != 0) {
       parts.flush();
       s->conn->flags |= kDead;
+      // Where the end of the connection is the end of the body, only RST tells that it is not whole.
+      if ((request.flags & KR_REQUEST_HTTP10) != 0) s->conn->flags |= kReset;
     }
   }
   if (extra_size != 0) parts.add(extra, extra_size);
@@ -182,6 +184,9 @@ void worker::on_writable(connection *c) {
   if (output->size() != 0) return;
   close_output(&pool_, &c->output);
   if (c->input != nullptr && (c->flags & kCloseAfter) == 0) {
+    // The peer could not be heard before.
+    c->input->started_ms = now_ms_;
+    c->input->rate = rate_deadline{};
     parse(c, c->input->data(), c->input->size, c->input);
   } else {
     settle(c);
@@ -199,7 +204,8 @@ void worker::settle(connection *c) {
     return linger(c);
   } else {
     if (c->input == nullptr) {
-      if (drained_) return close(c);
+      // The answer has not said that it is the last: the peer may have sent more by now.
+      if (drained_ && !has_unread(c)) return linger(c);
       set_phase(c, phase::idle);
     } else {
       set_phase(c, c->input->progress.head_size == 0 ? phase::head : phase::body);

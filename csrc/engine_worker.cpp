@@ -140,6 +140,7 @@ void worker::dispatch() {
   if (batch_.unanswered != 0) {
     view_.count = batch_.requests_used;
     view_.out_size = 0;
+    view_.now_ms = static_cast<uint32_t>(now_ms_);
     counters_.batches.add(1);
     common_->on_batch(common_->ctx, &view_);
     KR_ASSERT(view_.out_size <= view_.out_capacity);

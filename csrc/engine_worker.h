@@ -104,6 +104,7 @@ class worker {
   void adopt(int fd);
   void take_inbox();
   bool make_place();
+  bool has_unread(const connection *c) const;
   bool close_oldest_idle();
   void pause_accepting();
   void resume_accepting();

@@ -1,3 +1,5 @@
+//go:build !kourier_cmake
+
 // The head reader for NEON: every arm64.
 #include <arm_neon.h>
 

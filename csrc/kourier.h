@@ -116,7 +116,7 @@ typedef struct kr_batch {
   uint32_t out_capacity;
   uint32_t out_size;      /* bytes of out in use; the receiver advances it */
   uint32_t date_size;
-  uint32_t reserved;
+  uint32_t now_ms;        /* low bits of a monotonic clock in milliseconds, read at the start of the turn */
 } kr_batch;
 
 /* Called on a worker, once a turn at most, with requests to answer.
@@ -219,7 +219,8 @@ void kr_interrupt(kr_core *core);
  * callback runs. Owner; never a worker. */
 void kr_stop(kr_core *core);
 
-/* Non-zero when the calling thread is a worker of this core. Any thread. */
+/* Non-zero when the calling thread is a worker of this core. Any thread; also
+ * while kr_stop runs, since `core` is only compared. */
 int32_t kr_is_worker(const kr_core *core);
 
 /* The peer's address of a connection, asked of the kernel. Worker, during on_batch.

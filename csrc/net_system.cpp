@@ -23,6 +23,11 @@ int64_t wall_seconds() {
   return now.tv_sec;
 }
 
+void socket_reset_on_close(int fd) {
+  const struct linger at_once = {1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
 int socket_unsent_size(int fd) {
   int size = 0;
   return ::ioctl(fd, SIOCOUTQ, &size) == 0 ? size : -1;
@@ -31,8 +36,18 @@ int socket_unsent_size(int fd) {
 }  // namespace
 
 const system kKernel = {
-    ::recv,     ::send,  ::sendmsg,          ::accept4,    ::epoll_wait, ::epoll_ctl,
-    ::shutdown, ::close, socket_unsent_size, monotonic_ms, wall_seconds,
+    ::recv,
+    ::send,
+    ::sendmsg,
+    ::accept4,
+    ::epoll_wait,
+    ::epoll_ctl,
+    ::shutdown,
+    ::close,
+    socket_reset_on_close,
+    socket_unsent_size,
+    monotonic_ms,
+    wall_seconds,
 };
 
 }  // namespace kourier::net

@@ -21,9 +21,10 @@ struct system {
   int (*epoll_ctl)(int epoll_fd, int operation, int fd, struct epoll_event *event);
   int (*shutdown)(int fd, int how);
   int (*close)(int fd);
-  int (*unsent_size)(int fd);  // bytes not yet acknowledged by the peer, SIOCOUTQ; negative: unknown
-  uint64_t (*now_ms)();        // monotonic
-  int64_t (*unix_seconds)();   // wall clock
+  void (*reset_on_close)(int fd);  // SO_LINGER: close sends RST, and drops what the kernel still holds to send
+  int (*unsent_size)(int fd);      // bytes not yet acknowledged by the peer, SIOCOUTQ; negative: unknown
+  uint64_t (*now_ms)();            // monotonic
+  int64_t (*unix_seconds)();       // wall clock
 };
 
 // The kernel itself.

@@ -89,5 +89,5 @@ type Batch struct {
 	OutCapacity uint32
 	OutSize     uint32
 	DateSize    uint32
-	_           uint32
+	NowMS       uint32
 }
