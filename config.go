@@ -12,7 +12,9 @@ import (
 // that have no effect.
 type Config struct {
 	// Workers is the number of native threads that serve connections, at most
-	// 1024. Default GOMAXPROCS, which knows of cgroup limits.
+	// 1024. Default GOMAXPROCS, which knows of cgroup limits. The server raises
+	// GOMAXPROCS to one more than the workers when it starts, unless the environment
+	// variable of that name is set: Go's scheduler costs less with one to spare.
 	Workers int
 
 	// ReusePort gives each worker a listening socket of its own (SO_REUSEPORT)

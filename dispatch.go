@@ -47,10 +47,18 @@ func newDispatcher(fast FastHandler, workers int, write writeFunc, peer peerFunc
 	return d
 }
 
+// enableYield has the workers enter Go's scheduler now and then; before the first batch.
+func (d *dispatcher) enableYield() {
+	for i := range d.workers {
+		d.workers[i].yielder.enabled = true
+	}
+}
+
 // OnBatch answers the requests of b. The core calls it on its workers, for
 // several workers at a time, but never twice at a time for one.
 func (d *dispatcher) OnBatch(b *abi.Batch) {
 	w := &d.workers[b.Worker]
+	w.yielder.yield(b.NowMS)
 	w.enter(b)
 	for next := 0; next < int(b.Count); {
 		next = w.run(next)
@@ -69,6 +77,7 @@ type worker struct {
 	log     logFunc
 	index   int    // of the request being answered
 	stopped uint64 // the connection whose later requests are left alone
+	yielder yielder
 	date    [64]byte
 	req     Request
 	res     Response

@@ -254,6 +254,9 @@ func (s *Server) start() error {
 		return err
 	}
 	d := newDispatcher(s.Fast, int(s.settings.workers), batchWrite, peerAddress, s.logHandler)
+	if makeSpareP(int(s.settings.workers)) {
+		d.enableYield()
+	}
 	started, err := startCore(s.settings, s.statics, d)
 	if err != nil {
 		return err

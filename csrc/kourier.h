@@ -25,11 +25,11 @@ extern "C" {
 typedef int32_t kr_status;
 enum {
   KR_OK = 0,
-  KR_ERR_INVALID = -1,  /* an argument or a field of kr_config is out of range */
-  KR_ERR_MEMORY = -2,   /* the system gave no memory */
-  KR_ERR_SYSTEM = -3,   /* the system refused a descriptor, a thread or an epoll call */
-  KR_ERR_CLOSED = -4,   /* the core has begun to stop, or the connection is gone */
-  KR_ERR_BLOCKED = -5   /* the peer is not reading; the core keeps what was given */
+  KR_ERR_INVALID = -1, /* an argument or a field of kr_config is out of range */
+  KR_ERR_MEMORY = -2,  /* the system gave no memory */
+  KR_ERR_SYSTEM = -3,  /* the system refused a descriptor, a thread or an epoll call */
+  KR_ERR_CLOSED = -4,  /* the core has begun to stop, or the connection is gone */
+  KR_ERR_BLOCKED = -5  /* the peer is not reading; the core keeps what was given */
 };
 
 /* A short English text for a status, without a trailing period. Any thread.
@@ -54,18 +54,18 @@ enum {
 
 /* Bits of kr_request.flags. */
 enum {
-  KR_REQUEST_KEEP_ALIVE = 1,  /* the connection persists unless the answer says otherwise, RFC 9112 §9.3 */
-  KR_REQUEST_HTTP10 = 2,      /* the client speaks HTTP/1.0; else HTTP/1.1 */
-  KR_REQUEST_CHUNKED = 4,     /* the body came chunked: its length was not declared */
-  KR_REQUEST_HAS_QUERY = 8,   /* the target has a '?', also one with an empty query behind it */
-  KR_REQUEST_UPGRADE = 16     /* Connection lists "upgrade" and an Upgrade field is there */
+  KR_REQUEST_KEEP_ALIVE = 1, /* the connection persists unless the answer says otherwise, RFC 9112 §9.3 */
+  KR_REQUEST_HTTP10 = 2,     /* the client speaks HTTP/1.0; else HTTP/1.1 */
+  KR_REQUEST_CHUNKED = 4,    /* the body came chunked: its length was not declared */
+  KR_REQUEST_HAS_QUERY = 8,  /* the target has a '?', also one with an empty query behind it */
+  KR_REQUEST_UPGRADE = 16    /* Connection lists "upgrade" and an Upgrade field is there */
 };
 
 /* Bits of kr_request.answer_flags. */
 enum {
-  KR_ANSWER_DONE = 1,   /* this request is answered; without it the core asks again later */
-  KR_ANSWER_CLOSE = 2,  /* the connection closes after this answer; later requests of it are dropped */
-  KR_ANSWER_ABORT = 4   /* the connection closes now: the bytes sent so far are not a whole answer */
+  KR_ANSWER_DONE = 1,  /* this request is answered; without it the core asks again later */
+  KR_ANSWER_CLOSE = 2, /* the connection closes after this answer; later requests of it are dropped */
+  KR_ANSWER_ABORT = 4  /* the connection closes now: the bytes sent so far are not a whole answer */
 };
 
 /* One field line of a head, RFC 9112 §5. The value is trimmed of OWS. */
@@ -82,26 +82,26 @@ typedef struct kr_request {
   const kr_field *fields; /* field_count field lines, in the order received */
   const char *body;       /* body_size bytes, chunked framing removed */
   uint64_t body_size;
-  uint64_t connection;    /* generation << 32 | slot; equal for the requests of one connection */
+  uint64_t connection; /* generation << 32 | slot; equal for the requests of one connection */
   uint32_t method_offset;
   uint32_t method_size;
   uint32_t target_offset; /* the request-target as received, RFC 9112 §3.2 */
   uint32_t target_size;
-  uint32_t path_offset;   /* without scheme, authority and query; may be empty ("OPTIONS http://a") */
+  uint32_t path_offset; /* without scheme, authority and query; may be empty ("OPTIONS http://a") */
   uint32_t path_size;
-  uint32_t query_offset;  /* what follows the first '?' */
+  uint32_t query_offset; /* what follows the first '?' */
   uint32_t query_size;
-  uint32_t host_offset;   /* authority of an absolute or authority form, else the value of Host, RFC 9112 §3.2.2 */
+  uint32_t host_offset; /* authority of an absolute or authority form, else the value of Host, RFC 9112 §3.2.2 */
   uint32_t host_size;
   uint16_t field_count;
-  uint8_t method;         /* KR_METHOD_* */
-  uint8_t flags;          /* KR_REQUEST_* */
+  uint8_t method; /* KR_METHOD_* */
+  uint8_t flags;  /* KR_REQUEST_* */
 
   /* The answer, written by the receiver during on_batch. */
-  uint8_t answer_flags;    /* KR_ANSWER_*; non-zero on entry: the core has answered, skip it */
-  uint8_t answer_source;   /* the core's: where the bytes of an answer lie that it gave itself */
-  uint16_t answer_code;    /* status code, for the counters */
-  uint32_t answer_offset;  /* into kr_batch.out */
+  uint8_t answer_flags;   /* KR_ANSWER_*; non-zero on entry: the core has answered, skip it */
+  uint8_t answer_source;  /* the core's: where the bytes of an answer lie that it gave itself */
+  uint16_t answer_code;   /* status code, for the counters */
+  uint32_t answer_offset; /* into kr_batch.out */
   uint32_t answer_size;
 } kr_request;
 
@@ -109,14 +109,14 @@ typedef struct kr_request {
  * connections. Requests of one connection stand together and in order. */
 typedef struct kr_batch {
   kr_request *requests;
-  char *out;              /* answers are written here, one behind the other */
-  const char *date;       /* date_size bytes: a whole Date field line with its CRLF */
+  char *out;        /* answers are written here, one behind the other */
+  const char *date; /* date_size bytes: a whole Date field line with its CRLF */
   uint32_t count;
-  uint32_t worker;        /* index of the worker, below kr_config.workers */
+  uint32_t worker; /* index of the worker, below kr_config.workers */
   uint32_t out_capacity;
-  uint32_t out_size;      /* bytes of out in use; the receiver advances it */
+  uint32_t out_size; /* bytes of out in use; the receiver advances it */
   uint32_t date_size;
-  uint32_t now_ms;        /* low bits of a monotonic clock in milliseconds, read at the start of the turn */
+  uint32_t now_ms; /* low bits of a monotonic clock in milliseconds, read at the start of the turn */
 } kr_batch;
 
 /* Called on a worker, once a turn at most, with requests to answer.
@@ -150,28 +150,28 @@ typedef struct kr_core kr_core;
 /* Durations are milliseconds, sizes are bytes; zero means no limit where a
  * field says so, and is KR_ERR_INVALID elsewhere. */
 typedef struct kr_config {
-  uint32_t workers;                /* native threads, 1 to 1024 */
-  uint32_t conns_max;              /* open connections of all workers together */
-  uint32_t on_full;                /* KR_ON_FULL_* */
-  uint32_t head_timeout_ms;        /* first byte to end of head; 0: none */
-  uint32_t request_timeout_ms;     /* first byte to end of body; 0: none */
-  uint32_t write_timeout_ms;       /* end of request to last byte given to the kernel; 0: none */
-  uint32_t idle_timeout_ms;        /* without a byte of a request; 0: none */
-  uint32_t linger_timeout_ms;      /* reading on after the last answer, RFC 9112 §9.6 */
-  uint32_t rate_grace_ms;          /* before the two rates below are asked for */
-  uint32_t body_rate_min;          /* bytes/s that a body must arrive with; 0: none */
-  uint32_t drain_rate_min;         /* bytes/s that answers must be read with; 0: none */
-  uint32_t head_size_max;          /* request line and field lines together; 431 */
-  uint32_t target_size_max;        /* 414 */
-  uint32_t field_count_max;        /* 431; at most 65535 */
-  uint64_t body_size_max;          /* 413 */
+  uint32_t workers;            /* native threads, 1 to 1024 */
+  uint32_t conns_max;          /* open connections of all workers together */
+  uint32_t on_full;            /* KR_ON_FULL_* */
+  uint32_t head_timeout_ms;    /* first byte to end of head; 0: none */
+  uint32_t request_timeout_ms; /* first byte to end of body; 0: none */
+  uint32_t write_timeout_ms;   /* end of request to last byte given to the kernel; 0: none */
+  uint32_t idle_timeout_ms;    /* without a byte of a request; 0: none */
+  uint32_t linger_timeout_ms;  /* reading on after the last answer, RFC 9112 §9.6 */
+  uint32_t rate_grace_ms;      /* before the two rates below are asked for */
+  uint32_t body_rate_min;      /* bytes/s that a body must arrive with; 0: none */
+  uint32_t drain_rate_min;     /* bytes/s that answers must be read with; 0: none */
+  uint32_t head_size_max;      /* request line and field lines together; 431 */
+  uint32_t target_size_max;    /* 414 */
+  uint32_t field_count_max;    /* 431; at most 65535 */
+  uint64_t body_size_max;      /* 413 */
 } kr_config;
 
 /* What happens to a new connection when conns_max are open. */
 enum {
-  KR_ON_FULL_CLOSE_OLDEST_IDLE = 0,  /* the connection idle for longest is closed; refuse when none is idle */
-  KR_ON_FULL_REFUSE = 1,             /* the new connection is closed */
-  KR_ON_FULL_PAUSE_ACCEPT = 2        /* it waits in the listener's backlog */
+  KR_ON_FULL_CLOSE_OLDEST_IDLE = 0, /* the connection idle for longest is closed; refuse when none is idle */
+  KR_ON_FULL_REFUSE = 1,            /* the new connection is closed */
+  KR_ON_FULL_PAUSE_ACCEPT = 2       /* it waits in the listener's backlog */
 };
 
 /* An answer that needs no receiver. `head` is a status line and fields without
@@ -184,8 +184,8 @@ typedef struct kr_static {
   uint32_t head_size;
   uint32_t body_size;
   uint16_t code;
-  uint8_t method;      /* KR_METHOD_*; KR_METHOD_OTHER: any. GET answers HEAD too */
-  uint8_t subtree;     /* non-zero: path ends with '/' and everything below it matches */
+  uint8_t method;  /* KR_METHOD_*; KR_METHOD_OTHER: any. GET answers HEAD too */
+  uint8_t subtree; /* non-zero: path ends with '/' and everything below it matches */
 } kr_static;
 
 /* Starts the workers. `config` and `statics` are valid during the call.
@@ -265,20 +265,20 @@ const char *kr_reason_text(uint32_t reason);
 /* Counters of one worker since kr_start; the conns_ fields are gauges. */
 typedef struct kr_worker_stats {
   uint64_t accepted;
-  uint64_t refused;         /* closed because conns_max was reached */
-  uint64_t shed;            /* idle connections closed to make room */
-  uint64_t accept_retries;  /* accept failed for want of descriptors or memory */
-  uint64_t conns;           /* open connections */
-  uint64_t conns_idle;      /* of them, without a byte of a request or an answer */
+  uint64_t refused;        /* closed because conns_max was reached */
+  uint64_t shed;           /* idle connections closed to make room */
+  uint64_t accept_retries; /* accept failed for want of descriptors or memory */
+  uint64_t conns;          /* open connections */
+  uint64_t conns_idle;     /* of them, without a byte of a request or an answer */
   uint64_t requests;
-  uint64_t responses[6];    /* by first digit of the status code; [0] is unused */
+  uint64_t responses[6]; /* by first digit of the status code; [0] is unused */
   uint64_t bytes_in;
   uint64_t bytes_out;
   uint64_t batches;
   uint64_t turns;
   uint64_t syscalls;
-  uint64_t native_bytes;    /* memory that the core has mapped for this worker */
-  uint64_t cpu_ns;          /* CPU time of the thread */
+  uint64_t native_bytes; /* memory that the core has mapped for this worker */
+  uint64_t cpu_ns;       /* CPU time of the thread */
   uint64_t reasons[KR_REASON_COUNT];
 } kr_worker_stats;
 
