@@ -37,8 +37,6 @@ struct batch {
   static constexpr size_t kReceiveMax = 64 * 1024;  // of one connection in one turn
   static constexpr size_t kReceiveMin = 16 * 1024;  // less room than this in the arena: dispatch first
   static constexpr uint32_t kRequestsMax = 512;
-  // As many make the crossing cheap: the next connection starts a new batch, in memory that is still in the cache.
-  static constexpr uint32_t kRequestsEnough = 128;
   static constexpr uint32_t kSharesMax = 512;
   static constexpr uint32_t kFieldsMax = 4096;  // and room for one request with as many as the limit allows
   static constexpr uint32_t kOutSize = 256 * 1024;

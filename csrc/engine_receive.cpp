@@ -78,7 +78,7 @@ void worker::on_readable(connection *c) {
 }
 
 void worker::receive_into_arena(connection *c) {
-  if (batch_.arena_room() < batch::kReceiveMin || batch_.requests_used >= batch::kRequestsEnough) {
+  if (batch_.arena_room() < batch::kReceiveMin) {
     dispatch();
     batch_.arena_used = 0;
   }
