@@ -14,6 +14,8 @@ namespace kourier::engine {
 
 namespace {
 
+static_assert(kAnswerInOut == 0, "parse_head zeroes answer_source");
+
 // An input buffer is grown when less than this is free, so that a request that
 // comes in many pieces is not received in ever smaller ones.
 constexpr size_t kInputRoomMin = 256;
@@ -21,32 +23,6 @@ constexpr size_t kInputRoomMin = 256;
 constexpr size_t kBodyRoomMax = 64 * 1024;
 // What a slow start may not cost: a new buffer has room for this much beyond what it holds.
 constexpr size_t kInputRoomFirst = 128;
-
-// Writes what the head says into the record of a request without a body.
-void describe(const http::request_head &head, const char *base, const kr_field *fields, kr_request *request) {
-  request->base = base;
-  request->fields = fields;
-  request->body = base + head.size;
-  request->body_size = 0;
-  request->method_offset = head.method.offset;
-  request->method_size = head.method.size;
-  request->target_offset = head.target.offset;
-  request->target_size = head.target.size;
-  request->path_offset = head.path.offset;
-  request->path_size = head.path.size;
-  request->query_offset = head.query.offset;
-  request->query_size = head.query.size;
-  request->host_offset = head.host.offset;
-  request->host_size = head.host.size;
-  request->field_count = head.field_count;
-  request->method = head.method_id;
-  request->flags = head.flags;
-  request->answer_flags = 0;
-  request->answer_source = kAnswerInOut;
-  request->answer_code = 0;
-  request->answer_offset = 0;
-  request->answer_size = 0;
-}
 
 }  // namespace
 
@@ -197,8 +173,8 @@ bool worker::take_head(intake *in, kr_request *request) {
     if (!in->source->scanner.advance(in->data, in->size, limits_)) return false;
     in->scanned = true;
   }
-  http::request_head head;
-  const http::verdict verdict = http::parse_head(in->data, in->size, limits_, batch_.fields_tail(), &head);
+  http::head_facts head;
+  const http::verdict verdict = http::parse_head(in->data, in->size, limits_, batch_.fields_tail(), request, &head);
   if (verdict == http::verdict::more) return false;
   if (verdict == http::verdict::bad) {
     add_refusal(in, head.status, head.reason, head.method_id);
@@ -215,17 +191,15 @@ bool worker::take_head(intake *in, kr_request *request) {
     add_refusal(in, 413, KR_REASON_BODY_TOO_LARGE, head.method_id);
     return false;
   }
-  describe(head, in->data, batch_.fields_tail(), request);
   return true;
 }
 
 // The head was found to be whole before the body was, and its table was not kept.
 void worker::describe_again(intake *in, kr_request *request) {
-  http::request_head head;
+  http::head_facts head;
   [[maybe_unused]] const http::verdict verdict =
-      http::parse_head(in->data, in->progress.head_size, limits_, batch_.fields_tail(), &head);
+      http::parse_head(in->data, in->progress.head_size, limits_, batch_.fields_tail(), request, &head);
   KR_ASSERT(verdict == http::verdict::done);
-  describe(head, in->data, batch_.fields_tail(), request);
 }
 
 // True: the body is complete, and in->body_size and in->body_taken say how long it is.

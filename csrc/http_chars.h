@@ -35,6 +35,9 @@ constexpr bool is_unreserved(uint8_t c) { return is_alpha(c) || is_digit(c) || i
 // followed by two hex digits, which no single octet can show; '?' ends the path.
 constexpr bool is_target_char(uint8_t c) { return is_unreserved(c) || is_sub_delim(c) || is_one_of(c, ":@/?%"); }
 
+// What may stand there whatever follows.
+constexpr bool is_plain_target_char(uint8_t c) { return is_target_char(c) && c != '%'; }
+
 // What may stand in a host name. RFC 3986 §3.2.2 lets a reg-name hold sub-delims,
 // '~' and percent-encodings too; no name that resolves has one, and each of them
 // reads differently to some server behind us, so they are refused.
@@ -49,6 +52,7 @@ enum : uint8_t {
   kHost = 8,
   kHex = 16,
   kQuoted = 32,  // qdtext, RFC 9110 §5.6.4
+  kPlainTarget = 64,
 };
 
 constexpr std::array<uint8_t, 256> make_char_classes() {
@@ -58,7 +62,8 @@ constexpr std::array<uint8_t, 256> make_char_classes() {
     classes[c] = static_cast<uint8_t>((is_tchar(byte) ? kTchar : 0) | (is_control(byte) ? kControl : 0) |
                                       (is_target_char(byte) ? kTarget : 0) | (is_host_char(byte) ? kHost : 0) |
                                       (is_hex(byte) ? kHex : 0) |
-                                      (!is_control(byte) && byte != '"' && byte != '\\' ? kQuoted : 0));
+                                      (!is_control(byte) && byte != '"' && byte != '\\' ? kQuoted : 0) |
+                                      (is_plain_target_char(byte) ? kPlainTarget : 0));
   }
   return classes;
 }

@@ -17,7 +17,7 @@ struct refusal {
   uint8_t reason;  // KR_REASON_*
 };
 
-struct head_facts {
+struct field_facts {
   slice host;
   uint64_t content_length;
   uint32_t te_chunked_count;  // elements "chunked" of all Transfer-Encoding fields together
@@ -35,7 +35,7 @@ struct head_facts {
   bool expects_other;
 };
 
-// Bit (first letter & 31) of entry (size & 31) is set when a field name of that
+// Bit (size & 31) of entry (first letter & 31) is set when a field name of that
 // size and first letter may be one of field_id. One load and one test tell most
 // names from the six that matter.
 constexpr std::array<uint32_t, 32> make_name_filter() {
@@ -43,7 +43,7 @@ constexpr std::array<uint32_t, 32> make_name_filter() {
   for (const char *name : {"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"}) {
     size_t size = 0;
     while (name[size] != 0) ++size;
-    filter[size] |= 1U << (name[0] & 31);
+    filter[name[0] & 31] |= 1U << size;
   }
   return filter;
 }
@@ -51,7 +51,7 @@ constexpr std::array<uint32_t, 32> make_name_filter() {
 inline constexpr std::array<uint32_t, 32> kNameFilter = make_name_filter();
 
 inline bool may_matter(char first, uint32_t name_size) {
-  return ((kNameFilter[name_size & 31] >> (static_cast<uint8_t>(first) & 31)) & 1) != 0;
+  return ((kNameFilter[static_cast<uint8_t>(first) & 31] >> (name_size & 31)) & 1) != 0;
 }
 
 // The field called name, in any case of letters.
@@ -59,10 +59,12 @@ field_id identify_field(const char *name, size_t size);
 
 // Takes in one field. `value` counts from `data` and is trimmed. False when this
 // field alone, or beside an earlier one of its name, refuses the request.
-bool add_field(field_id id, const char *data, slice value, head_facts *facts, refusal *refusal_out);
+bool add_field(field_id id, const char *data, slice value, field_facts *facts, refusal *refusal_out);
 
-// Judges what was gathered, and fills host, content_length, flags, framing and
-// expects_continue of *head, whose method_id and version flag are set. False: refused.
-bool finish_head(const head_facts &facts, const target_parts &parts, request_head *head, refusal *refusal_out);
+// Judges what was gathered, and fills path, query, host and flags of *request, whose
+// method and version flag are set, and framing, content_length and expects_continue
+// of *head, which are zero. False: refused.
+bool finish_head(const field_facts &facts, const target_parts &parts, kr_request *request, head_facts *head,
+                 refusal *refusal_out);
 
 }  // namespace kourier::http

@@ -25,10 +25,11 @@ head_reader reader_of(simd::isa isa) {
   }
 }
 
-verdict parse_head(const char *data, size_t size, const head_limits &limits, kr_field *fields, request_head *head_out) {
+verdict parse_head(const char *data, size_t size, const head_limits &limits, kr_field *fields, kr_request *request_out,
+                   head_facts *facts_out) {
   static const head_reader reader = reader_of(simd::active().level);
-  if (reader != nullptr && reader(data, size, limits, fields, head_out)) return verdict::done;
-  return read_head_scalar(data, size, limits, fields, head_out);
+  if (reader != nullptr && reader(data, size, limits, fields, request_out, facts_out)) return verdict::done;
+  return read_head_scalar(data, size, limits, fields, request_out, facts_out);
 }
 
 // The LF of a line has come.

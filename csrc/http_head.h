@@ -28,22 +28,13 @@ struct slice {
   uint32_t size;
 };
 
-// What parse_head finds. All offsets count from the first byte given to it.
-// After verdict::bad only status, reason, method and flags (as far as they were
-// read: a refusal of HEAD has no body) hold.
-struct request_head {
-  uint32_t size;  // of the whole head: leading empty lines to the final empty line
-  slice method;
-  slice target;
-  slice path;
-  slice query;
-  slice host;
+// What parse_head finds out beside the record of the request.
+struct head_facts {
   uint64_t content_length;  // with body_framing::length
-  uint16_t field_count;
-  uint16_t status;    // with verdict::bad: the status code to answer with
-  uint8_t reason;     // with verdict::bad: KR_REASON_*
-  uint8_t method_id;  // KR_METHOD_*
-  uint8_t flags;      // KR_REQUEST_*
+  uint32_t size;            // of the whole head: leading empty lines to the final empty line
+  uint16_t status;          // with verdict::bad: the status code to answer with
+  uint8_t reason;           // with verdict::bad: KR_REASON_*
+  uint8_t method_id;        // KR_METHOD_*; with verdict::bad as far as it was read: a refusal of HEAD has no body
   body_framing framing;
   bool expects_continue;  // RFC 9110 §10.1.1; never set for HTTP/1.0 or without a body
 };
@@ -51,7 +42,13 @@ struct request_head {
 // Reads one head from data[0, size). `fields` has room for limits.field_count_max
 // entries. Never reads past data + size. Starts anew at each call: a caller whose
 // head arrives in many pieces asks head_scanner first.
-verdict parse_head(const char *data, size_t size, const head_limits &limits, kr_field *fields, request_head *head_out);
+//
+// After verdict::done *request_out is the record of a request without a body that
+// nobody has answered; all but `connection`, which is left to the caller. After the
+// other verdicts what it holds means nothing; of *facts_out status, reason and
+// method_id hold after verdict::bad.
+verdict parse_head(const char *data, size_t size, const head_limits &limits, kr_field *fields, kr_request *request_out,
+                   head_facts *facts_out);
 
 // Finds out, in O(bytes) over all calls, when a growing buffer is worth a call
 // of parse_head: the head is complete, or a byte came that can stand in no head,

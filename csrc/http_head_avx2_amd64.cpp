@@ -43,13 +43,12 @@ constexpr doubled_tables doubled(const nibble_tables &tables) { return {doubled(
 // or three instructions.
 struct alignas(32) avx2_operands {
   doubled_tables line = doubled(kLineTables);
-  doubled_tables target = doubled(kTargetTables);
+  doubled_tables target = doubled(kPlainTargetTables);
   doubled_tables host = doubled(kHostTables);
   octets32 nibble = repeated(0x0f);
   octets32 tchar = repeated(kLineControl - 1);
   octets32 control = repeated(0x80 - kLineControl);  // lifts a control's bits to 0x80 and above
   octets32 question = repeated('?');
-  octets32 percent = repeated('%');
   octets32 dot = repeated('.');
 };
 
@@ -67,7 +66,9 @@ class avx2 {
     uint32_t high_at;
   };
 
-  KR_INLINE avx2() : operands_(&kOperands) { __asm__("" : "+r"(operands_)); }  // hides what it points to
+  KR_INLINE avx2() : operands_(&kOperands) {
+    __asm__ volatile("" : "+r"(operands_));  // hides what it points to
+  }
 
   // Not the intrinsic: g++ clears the result first, for the sake of older processors.
   KR_INLINE static uint32_t lowest(uint64_t mask) {
@@ -76,8 +77,11 @@ class avx2 {
     return static_cast<uint32_t>(number);
   }
 
-  KR_INLINE static uint32_t *flatten(uint32_t *list, uint64_t mask, uint32_t base) {
-    return flatten_bits(list, mask, base, lowest);
+  KR_INLINE static uint16_t *flatten(uint16_t *list, uint64_t mask, uint64_t base) {
+    uint64_t count;
+    __asm__("popcnt %1, %0" : "=r"(count) : "r"(mask) : "cc");
+    flatten_bits(list, mask, static_cast<uint32_t>(base), lowest);
+    return list + count;
   }
 
   KR_INLINE static block load(const char *p) { return {load32(p), load32(p + 32), 32}; }
@@ -91,7 +95,7 @@ class avx2 {
 
   KR_INLINE target_masks targets(const block &b) const {
     return {not_in(b.low, operands_->target) | not_in(b.high, operands_->target) << b.high_at,
-            equal(b, operands_->question), equal(b, operands_->percent)};
+            equal(b, operands_->question)};
   }
 
   KR_INLINE bool host(const char *p, uint32_t n, uint32_t room, host_masks *m) const {
@@ -151,10 +155,10 @@ class avx2 {
 
 }  // namespace
 
-bool read_head_avx2(const char *data, size_t size, const head_limits &limits, kr_field *fields,
-                    request_head *head_out) {
-  if (size < avx2::kSizeMin) return read_head_sse42(data, size, limits, fields, head_out);
-  return walk_head(avx2{}, data, size, limits, fields, head_out);
+bool read_head_avx2(const char *data, size_t size, const head_limits &limits, kr_field *fields, kr_request *request_out,
+                    head_facts *facts_out) {
+  if (size < avx2::kSizeMin) return read_head_sse42(data, size, limits, fields, request_out, facts_out);
+  return walk_head(avx2{}, data, size, limits, fields, request_out, facts_out);
 }
 
 }  // namespace kourier::http

@@ -35,14 +35,43 @@ struct alignas(64) avx512_operands {
   octets64 classes_low;
   octets64 classes_high;
   octets64 numbers;  // 0 to 63
-  octets64 tchar = repeated(kTchar);
-  octets64 control = repeated(kControl);
-  octets64 target = repeated(kTarget);
+  octets64 tchars;
+  octets64 one = repeated(1);
+  octets64 space = repeated(' ');
+  octets64 target = repeated(kPlainTarget);
   octets64 host = repeated(kHost);
   octets64 question = repeated('?');
-  octets64 percent = repeated('%');
   octets64 dot = repeated('.');
 };
+
+// Entry c & 63 shares a bit with c when c is a tchar below 0x80, and with no other c
+// below 0x80. That works because of two octets with the same entry, which differ in
+// bit 6, the lower is a tchar only where the upper is one, or has bit 5 to itself.
+//
+//   octets         bits 7 6 5     entry    lower    upper
+//   0x00 to 0x1f        0 0 0     0x40     never    tchar
+//   0x40 to 0x5f        0 1 0     0x00     never    no tchar
+//   0x20 to 0x3f        0 0 1     0x20     tchar    tchar
+//   0x60 to 0x7f        0 1 1     0x40     no       tchar
+//                                 0x00     no       no tchar
+constexpr octets64 make_tchars() {
+  octets64 entries{};
+  for (unsigned c = 0; c < 64; ++c) {
+    const bool lower = is_tchar(static_cast<uint8_t>(c));
+    const bool upper = is_tchar(static_cast<uint8_t>(c | 0x40));
+    entries[c] = static_cast<uint8_t>(lower ? 0x20 : upper ? 0x40 : 0);
+  }
+  return entries;
+}
+
+constexpr bool tchars_are_sound() {
+  const octets64 entries = make_tchars();
+  for (unsigned c = 0; c < 128; ++c) {
+    if (((entries[c & 63] & c) != 0) != is_tchar(static_cast<uint8_t>(c))) return false;
+  }
+  return true;
+}
+static_assert(tchars_are_sound());
 
 constexpr avx512_operands make_operands() {
   avx512_operands operands{};
@@ -51,6 +80,7 @@ constexpr avx512_operands make_operands() {
     operands.classes_high[c] = kCharClasses[64 + c];
     operands.numbers[c] = static_cast<uint8_t>(c);
   }
+  operands.tchars = make_tchars();
   return operands;
 }
 
@@ -61,19 +91,27 @@ class avx512 {
   static constexpr uint32_t kSizeMin = 16;
   using block = __m512i;
 
-  KR_INLINE avx512() : operands_(&kOperands) { __asm__("" : "+r"(operands_)); }  // hides what it points to
+  KR_INLINE avx512() : operands_(&kOperands) {
+    __asm__ volatile("" : "+r"(operands_));  // hides what it points to
+  }
 
-  KR_INLINE static uint32_t lowest(uint64_t mask) { return static_cast<uint32_t>(_tzcnt_u64(mask)); }
+  // Not the intrinsics, here and below: g++ clears the result first, for the sake of older processors.
+  KR_INLINE static uint32_t lowest(uint64_t mask) {
+    uint64_t number;
+    __asm__("tzcnt %1, %0" : "=r"(number) : "r"(mask) : "cc");
+    return static_cast<uint32_t>(number);
+  }
 
   // The numbers of the bits, packed, widened and moved by base, sixteen at a time. No
   // head that is any good has more of them in a block, or only a few.
-  KR_INLINE uint32_t *flatten(uint32_t *list, uint64_t mask, uint32_t base) const {
-    uint32_t *const end = list + __builtin_popcountll(mask);
-    flatten16(list, mask, base);
-    if (!KR_LIKELY(end - list <= 16)) {
-      for (uint32_t *at = list; at < end; mask &= mask - 1) *at++ = base + lowest_set(mask);
+  KR_INLINE uint16_t *flatten(uint16_t *list, uint64_t mask, uint64_t base) const {
+    flatten16(list, mask, static_cast<uint32_t>(base));
+    uint64_t count;
+    __asm__("popcnt %1, %0" : "=r"(count) : "r"(mask) : "cc");
+    if (!KR_LIKELY(count <= 16)) {
+      for (uint16_t *at = list; at < list + count; mask &= mask - 1) *at++ = static_cast<uint16_t>(base + lowest(mask));
     }
-    return end;
+    return list + count;
   }
 
   KR_INLINE static block load(const char *p) { return _mm512_loadu_si512(p); }
@@ -81,14 +119,17 @@ class avx512 {
     return _mm512_maskz_loadu_epi8(_bzhi_u64(~0ULL, n), p);
   }
 
+  // Moved up by one, and with a sign, controls and DEL are at most 0x20. So are the
+  // octets from 0x80 on, and HTAB is among the controls: rare enough for a head with
+  // one of them to be left to the scalar reader. `entries` speak of octets below 0x80 only.
   KR_INLINE line_masks lines(block octets) const {
-    const __m512i of = classes(octets);
-    const __mmask64 ascii = ascii_of(octets);
-    return {in_class(ascii, of, operands_->tchar), in_class(ascii, of, operands_->control)};
+    const __m512i entries = _mm512_permutexvar_epi8(octets, all(operands_->tchars));
+    const __m512i moved = _mm512_add_epi8(octets, all(operands_->one));
+    const uint64_t control = _mm512_cmple_epi8_mask(moved, all(operands_->space));
+    return {_mm512_test_epi8_mask(entries, octets) & ~control, control};
   }
   KR_INLINE target_masks targets(block octets) const {
-    return {~in_class(ascii_of(octets), classes(octets), operands_->target), equal(octets, operands_->question),
-            equal(octets, operands_->percent)};
+    return {~in_class(ascii_of(octets), classes(octets), operands_->target), equal(octets, operands_->question)};
   }
   KR_INLINE bool host(const char *p, uint32_t n, uint32_t, host_masks *m) const {
     if (n >= 64) return false;
@@ -98,10 +139,11 @@ class avx512 {
   }
 
  private:
-  KR_INLINE void flatten16(uint32_t *list, uint64_t mask, uint32_t base) const {
+  KR_INLINE void flatten16(uint16_t *list, uint64_t mask, uint32_t base) const {
     const __m512i numbers = _mm512_maskz_compress_epi8(mask, all(operands_->numbers));
-    const __m512i wide = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(numbers));
-    _mm512_storeu_si512(list, _mm512_add_epi32(wide, _mm512_set1_epi32(static_cast<int>(base))));
+    const __m256i wide = _mm256_cvtepu8_epi16(_mm512_castsi512_si128(numbers));
+    const __m256i moved = _mm256_add_epi16(wide, _mm256_set1_epi16(static_cast<int16_t>(base)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(list), moved);
   }
 
   KR_INLINE static __m512i all(const octets64 &octets) { return _mm512_load_si512(octets.data()); }
@@ -124,8 +166,8 @@ class avx512 {
 }  // namespace
 
 bool read_head_avx512(const char *data, size_t size, const head_limits &limits, kr_field *fields,
-                      request_head *head_out) {
-  return walk_head(avx512{}, data, size, limits, fields, head_out);
+                      kr_request *request_out, head_facts *facts_out) {
+  return walk_head(avx512{}, data, size, limits, fields, request_out, facts_out);
 }
 
 }  // namespace kourier::http

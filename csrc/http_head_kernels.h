@@ -11,23 +11,23 @@ namespace kourier::http {
 // same however much of what follows is there: for each prefix of a head that it
 // refuses, it answers `more` or the same refusal.
 verdict read_head_scalar(const char *data, size_t size, const head_limits &limits, kr_field *fields,
-                         request_head *head_out);
+                         kr_request *request_out, head_facts *facts_out);
 
 // Returns true when data begins with a head that read_head_scalar would call done,
-// with *head_out and `fields` filled the same. False says nothing: ask
+// with *request_out, *facts_out and `fields` filled the same. False says nothing: ask
 // read_head_scalar. So no kernel ever decides which error came first.
 using head_reader = bool (*)(const char *data, size_t size, const head_limits &limits, kr_field *fields,
-                             request_head *head_out);
+                             kr_request *request_out, head_facts *facts_out);
 
 // The reader of a kernel; null for simd::isa::scalar and for kernels of other architectures.
 head_reader reader_of(simd::isa isa);
 
 #if defined(__x86_64__)
-bool read_head_sse42(const char *, size_t, const head_limits &, kr_field *, request_head *);
-bool read_head_avx2(const char *, size_t, const head_limits &, kr_field *, request_head *);
-bool read_head_avx512(const char *, size_t, const head_limits &, kr_field *, request_head *);
+bool read_head_sse42(const char *, size_t, const head_limits &, kr_field *, kr_request *, head_facts *);
+bool read_head_avx2(const char *, size_t, const head_limits &, kr_field *, kr_request *, head_facts *);
+bool read_head_avx512(const char *, size_t, const head_limits &, kr_field *, kr_request *, head_facts *);
 #elif defined(__aarch64__)
-bool read_head_neon(const char *, size_t, const head_limits &, kr_field *, request_head *);
+bool read_head_neon(const char *, size_t, const head_limits &, kr_field *, kr_request *, head_facts *);
 #endif
 
 // The method called data[0, size), KR_METHOD_OTHER for an unregistered one. Methods

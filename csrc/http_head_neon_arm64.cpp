@@ -25,8 +25,9 @@ struct neon {
   };
 
   KR_INLINE static uint32_t lowest(uint64_t mask) { return lowest_set(mask | 1ULL << 63); }
-  KR_INLINE static uint32_t *flatten(uint32_t *list, uint64_t mask, uint32_t base) {
-    return flatten_bits(list, mask, base, lowest);
+  KR_INLINE static uint16_t *flatten(uint16_t *list, uint64_t mask, uint64_t base) {
+    flatten_bits(list, mask, static_cast<uint32_t>(base), lowest);
+    return list + __builtin_popcountll(mask);
   }
 
   KR_INLINE static uint8x16_t load16(const char *p) { return vld1q_u8(reinterpret_cast<const uint8_t *>(p)); }
@@ -80,7 +81,7 @@ struct neon {
     return vceqzq_u8(look_up(octets, tables));
   }
   KR_INLINE static target_masks targets(const block &b) {
-    return {mask(b, [](uint8x16_t octets) { return not_in(octets, kTargetTables); }), equal(b, '?'), equal(b, '%')};
+    return {mask(b, [](uint8x16_t octets) { return not_in(octets, kPlainTargetTables); }), equal(b, '?')};
   }
 
   KR_INLINE static bool host(const char *p, uint32_t n, uint32_t room, host_masks *m) {
@@ -99,9 +100,9 @@ struct neon {
 
 }  // namespace
 
-bool read_head_neon(const char *data, size_t size, const head_limits &limits, kr_field *fields,
-                    request_head *head_out) {
-  return walk_head(neon{}, data, size, limits, fields, head_out);
+bool read_head_neon(const char *data, size_t size, const head_limits &limits, kr_field *fields, kr_request *request_out,
+                    head_facts *facts_out) {
+  return walk_head(neon{}, data, size, limits, fields, request_out, facts_out);
 }
 
 }  // namespace kourier::http

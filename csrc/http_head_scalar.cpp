@@ -45,11 +45,13 @@ enum class step : uint8_t { next, more, bad, done };
 
 class reader {
  public:
-  reader(const char *data, size_t size, const head_limits &limits, kr_field *fields, request_head *head)
+  reader(const char *data, size_t size, const head_limits &limits, kr_field *fields, kr_request *request,
+         head_facts *head)
       : data_(data),
         size_(static_cast<uint32_t>(size < limits.head_size_max ? size : limits.head_size_max)),
         limits_(limits),
         fields_(fields),
+        request_(request),
         head_(head) {}
 
   verdict read() {
@@ -109,8 +111,10 @@ class reader {
     // RFC 9112 §3: a method longer than any that is known gets 501.
     if (at_ == size_) return end_of_input(501, KR_REASON_BAD_METHOD);
     if (octet() != ' ' || at_ == start) return bad(400, KR_REASON_BAD_METHOD);
-    head_->method = {start, at_ - start};
-    head_->method_id = method_id_of(data_ + start, at_ - start);
+    request_->method_offset = start;
+    request_->method_size = at_ - start;
+    request_->method = method_id_of(data_ + start, at_ - start);
+    head_->method_id = request_->method;
     ++at_;
     return step::next;
   }
@@ -124,8 +128,9 @@ class reader {
       ++at_;
     }
     if (at_ == size_) return end_of_input(414, KR_REASON_TARGET_TOO_LONG);
-    head_->target = {start, at_ - start};
-    if (octet() != ' ' || !split_target(data_, head_->target, head_->method_id, &parts_)) {
+    request_->target_offset = start;
+    request_->target_size = at_ - start;
+    if (octet() != ' ' || !split_target(data_, {start, at_ - start}, request_->method, &parts_)) {
       return bad(400, KR_REASON_BAD_TARGET);
     }
     ++at_;
@@ -144,7 +149,7 @@ class reader {
     const step result = read_crlf(KR_REASON_BAD_VERSION);
     if (result != step::next) return result;
     if (data_[start + 5] != '1') return bad(505, KR_REASON_BAD_VERSION);
-    if (data_[start + 7] == '0') head_->flags |= KR_REQUEST_HTTP10;
+    if (data_[start + 7] == '0') request_->flags |= KR_REQUEST_HTTP10;
     return step::next;
   }
 
@@ -156,7 +161,7 @@ class reader {
   // field-line = field-name ":" OWS field-value OWS, RFC 9112 §5. No blank before
   // the colon (§5.1) and none at the start of a line (§5.2: obs-fold).
   step read_field() {
-    if (head_->field_count == limits_.field_count_max) return bad(431, KR_REASON_TOO_MANY_FIELDS);
+    if (request_->field_count == limits_.field_count_max) return bad(431, KR_REASON_TOO_MANY_FIELDS);
     const uint32_t name = at_;
     while (at_ < size_ && has_class(data_[at_], kTchar)) ++at_;
     if (at_ == size_) return too_large();
@@ -170,7 +175,7 @@ class reader {
     if (result != step::next) return result;
     while (value < end && is_blank(static_cast<uint8_t>(data_[value]))) ++value;
     while (end > value && is_blank(static_cast<uint8_t>(data_[end - 1]))) --end;
-    fields_[head_->field_count++] = {name, name_size, value, end - value};
+    fields_[request_->field_count++] = {name, name_size, value, end - value};
     refusal why{};
     const field_id id = identify_field(data_ + name, name_size);
     return add_field(id, data_, {value, end - value}, &facts_, &why) ? step::next : bad(why);
@@ -180,8 +185,9 @@ class reader {
     const step result = read_crlf(KR_REASON_BAD_FIELD);
     if (result != step::next) return result;
     head_->size = at_;
+    request_->body = data_ + at_;
     refusal why{};
-    return finish_head(facts_, parts_, head_, &why) ? step::done : bad(why);
+    return finish_head(facts_, parts_, request_, head_, &why) ? step::done : bad(why);
   }
 
   const char *data_;
@@ -189,17 +195,21 @@ class reader {
   uint32_t at_ = 0;
   const head_limits &limits_;
   kr_field *fields_;
-  request_head *head_;
+  kr_request *request_;
+  head_facts *head_;
   target_parts parts_{};
-  head_facts facts_{};
+  field_facts facts_{};
 };
 
 }  // namespace
 
 verdict read_head_scalar(const char *data, size_t size, const head_limits &limits, kr_field *fields,
-                         request_head *head_out) {
-  *head_out = {};
-  return reader(data, size, limits, fields, head_out).read();
+                         kr_request *request_out, head_facts *facts_out) {
+  *request_out = {};
+  request_out->base = data;
+  request_out->fields = fields;
+  *facts_out = {};
+  return reader(data, size, limits, fields, request_out, facts_out).read();
 }
 
 }  // namespace kourier::http

@@ -28,8 +28,9 @@ struct sse42 {
   };
 
   KR_INLINE static uint32_t lowest(uint64_t mask) { return lowest_set(mask | 1ULL << 63); }
-  KR_INLINE static uint32_t *flatten(uint32_t *list, uint64_t mask, uint32_t base) {
-    return flatten_bits(list, mask, base, lowest);
+  KR_INLINE static uint16_t *flatten(uint16_t *list, uint64_t mask, uint64_t base) {
+    flatten_bits(list, mask, static_cast<uint32_t>(base), lowest);
+    return list + __builtin_popcountll(mask);
   }
 
   KR_INLINE static __m128i load16(const char *p) { return _mm_loadu_si128(reinterpret_cast<const __m128i *>(p)); }
@@ -71,9 +72,8 @@ struct sse42 {
   KR_INLINE static target_masks targets(const block &b) {
     target_masks m{};
     for (int i = 0; i < 4; ++i) {
-      m.invalid |= not_in(b.part[i], kTargetTables) << b.at[i];
+      m.odd |= not_in(b.part[i], kPlainTargetTables) << b.at[i];
       m.question |= equal(b.part[i], '?') << b.at[i];
-      m.percent |= equal(b.part[i], '%') << b.at[i];
     }
     return m;
   }
@@ -92,8 +92,8 @@ struct sse42 {
 }  // namespace
 
 bool read_head_sse42(const char *data, size_t size, const head_limits &limits, kr_field *fields,
-                     request_head *head_out) {
-  return walk_head(sse42{}, data, size, limits, fields, head_out);
+                     kr_request *request_out, head_facts *facts_out) {
+  return walk_head(sse42{}, data, size, limits, fields, request_out, facts_out);
 }
 
 }  // namespace kourier::http

@@ -31,7 +31,7 @@ constexpr nibble_tables make_nibble_tables(InClass in_class) {
   return tables;
 }
 
-inline constexpr nibble_tables kTargetTables = make_nibble_tables(is_target_char);
+inline constexpr nibble_tables kPlainTargetTables = make_nibble_tables(is_plain_target_char);
 inline constexpr nibble_tables kHostTables = make_nibble_tables(is_host_char);
 
 // tchar and control in one look-up. The bits below kLineControl say tchar, the

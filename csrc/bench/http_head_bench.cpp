@@ -12,10 +12,10 @@
 
 namespace {
 
+using kourier::http::head_facts;
 using kourier::http::head_limits;
 using kourier::http::head_reader;
 using kourier::http::read_head_scalar;
-using kourier::http::request_head;
 using kourier::http::verdict;
 namespace simd = kourier::simd;
 
@@ -55,18 +55,20 @@ constexpr head_limits kLimits{16384, 8192, 128};
 void read_one(benchmark::State &state, simd::isa level, std::string_view text) {
   const std::vector<char> bytes(text.begin(), text.end());
   std::vector<kr_field> fields(kLimits.field_count_max);
-  request_head head;
+  kr_request request;
+  head_facts facts;
   const head_reader reader = kourier::http::reader_of(level);
   bool sound = true;
   for (auto _ : state) {
     const char *data = bytes.data();
     benchmark::DoNotOptimize(data);
     if (reader != nullptr) {
-      sound &= reader(data, bytes.size(), kLimits, fields.data(), &head);
+      sound &= reader(data, bytes.size(), kLimits, fields.data(), &request, &facts);
     } else {
-      sound &= read_head_scalar(data, bytes.size(), kLimits, fields.data(), &head) == verdict::done;
+      sound &= read_head_scalar(data, bytes.size(), kLimits, fields.data(), &request, &facts) == verdict::done;
     }
-    benchmark::DoNotOptimize(head);
+    benchmark::DoNotOptimize(request);
+    benchmark::DoNotOptimize(facts);
     benchmark::ClobberMemory();
   }
   if (!sound) state.SkipWithError("refused");
@@ -78,17 +80,19 @@ void read_pipeline(benchmark::State &state) {
   std::string bytes;
   for (int i = 0; i < 256; ++i) bytes += kTiny;
   std::vector<kr_field> fields(kLimits.field_count_max);
-  request_head head;
+  kr_request request;
+  head_facts facts;
   for (auto _ : state) {
     size_t at = 0;
     while (at < bytes.size()) {
-      if (kourier::http::parse_head(bytes.data() + at, bytes.size() - at, kLimits, fields.data(), &head) !=
+      if (kourier::http::parse_head(bytes.data() + at, bytes.size() - at, kLimits, fields.data(), &request, &facts) !=
           verdict::done) {
         state.SkipWithError("refused");
         return;
       }
-      benchmark::DoNotOptimize(head);
-      at += head.size;
+      benchmark::DoNotOptimize(request);
+      benchmark::DoNotOptimize(facts);
+      at += facts.size;
     }
   }
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(bytes.size()));

@@ -22,33 +22,34 @@ void require(bool condition) {
 }
 
 // parse_head over a copy that ends where the bytes end.
-verdict parse_exact(const char *data, size_t size, request_head *head_out) {
+verdict parse_exact(const char *data, size_t size, head_facts *facts_out) {
   const std::unique_ptr<char[]> copy(new char[size]);
   if (size > 0) std::memcpy(copy.get(), data, size);
   kr_field fields[kLimits.field_count_max];
-  return parse_head(copy.get(), size, kLimits, fields, head_out);
+  kr_request request;
+  return parse_head(copy.get(), size, kLimits, fields, &request, facts_out);
 }
 
 // What a connection does: ask the scanner, then the parser.
-verdict parse_cut(const char *data, const std::vector<size_t> &ends, request_head *head_out) {
+verdict parse_cut(const char *data, const std::vector<size_t> &ends, head_facts *facts_out) {
   head_scanner scanner;
   for (const size_t end : ends) {
     if (!scanner.advance(data, end, kLimits)) continue;
-    const verdict result = parse_exact(data, end, head_out);
+    const verdict result = parse_exact(data, end, facts_out);
     if (result != verdict::more) return result;
   }
   return verdict::more;
 }
 
 void check_head(const char *data, size_t size, const std::vector<size_t> &ends) {
-  request_head whole;
-  request_head cut;
+  head_facts whole;
+  head_facts cut;
   const verdict expected = parse_exact(data, size, &whole);
   const verdict actual = parse_cut(data, ends, &cut);
   // The scanner may pass over what is wrong in a line that has not ended.
   if (expected == verdict::bad && actual == verdict::more) return;
   require(actual == expected);
-  if (expected == verdict::done) require(cut.size == whole.size && cut.field_count == whole.field_count);
+  if (expected == verdict::done) require(cut.size == whole.size && cut.content_length == whole.content_length);
   if (expected == verdict::bad) require(cut.status == whole.status && cut.reason == whole.reason);
 }
 
