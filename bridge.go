@@ -255,9 +255,7 @@ func connsByDescriptors() uint32 {
 	return uint32(max(conns-min(conns, kept), conns/2, 1))
 }
 
-// duplicate returns a new descriptor for the socket of l, set up so that the
-// connections accepted from it have what net gives to those it accepts: no Nagle
-// delay and keep-alive probes. Linux hands both down from the listening socket.
+// duplicate returns a new descriptor for the socket of l.
 func duplicate(l net.Listener) (int, error) {
 	source, ok := l.(syscall.Conn)
 	if !ok {
@@ -277,18 +275,6 @@ func duplicate(l net.Listener) (int, error) {
 	}
 	if err != nil {
 		return -1, fmt.Errorf("kourier: listen: %w", err)
-	}
-	if _, ok := l.Addr().(*net.TCPAddr); ok {
-		const probeSeconds = 15 // net's default, before the first probe and between two
-		for _, option := range [...]struct{ level, name, value int }{
-			{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
-			{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
-			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, probeSeconds},
-			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, probeSeconds},
-		} {
-			// A socket without the option works without it.
-			_ = syscall.SetsockoptInt(fd, option.level, option.name, option.value)
-		}
 	}
 	return fd, nil
 }

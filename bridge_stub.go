@@ -19,7 +19,7 @@ const engineName = "none"
 
 type core struct{}
 
-var errNoCore = fmt.Errorf("kourier: built without the native core: %w", errors.ErrUnsupported)
+var errNoCore = fmt.Errorf("kourier: built without the native core, which needs Linux, CGO_ENABLED=1 and a C++ compiler: %w", errors.ErrUnsupported)
 
 func startCore(settings, []staticRoute, *dispatcher) (*core, error) { return nil, errNoCore }
 

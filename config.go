@@ -3,7 +3,6 @@ package kourier
 import (
 	"fmt"
 	"math"
-	"runtime"
 	"time"
 )
 
@@ -41,13 +40,15 @@ type Config struct {
 	MaxBodyBytes int64
 
 	// MinBodyRate is the least rate at which a body must arrive, in bytes per
-	// second, after five seconds of grace; a slower one is answered 408.
+	// second, after five seconds of grace; a slower one is answered 408. What comes
+	// faster counts for later, for up to 30 seconds ahead.
 	// Default 240; negative for none.
 	MinBodyRate int
 
 	// MinDrainRate is the least rate at which a client must read answers that
 	// wait for it, in bytes per second, after five seconds of grace; a slower
-	// one's connection is closed. Default 240; negative for none.
+	// one's connection is closed. What it has taken faster, the kernel's buffers
+	// included, counts for later, for up to 30 seconds ahead. Default 240; negative for none.
 	MinDrainRate int
 }
 
@@ -55,8 +56,8 @@ type Config struct {
 type FullPolicy uint8
 
 const (
-	// CloseOldestIdle closes the connection that has been idle for longest, or
-	// the new one if none is idle.
+	// CloseOldestIdle closes the connection that has been idle for longest among
+	// those of the worker that accepts the new one, or the new one if none is idle.
 	CloseOldestIdle FullPolicy = iota
 	// Refuse closes the new connection.
 	Refuse
@@ -117,7 +118,7 @@ type settings struct {
 func (c Config) resolve(limits serverLimits) (settings, error) {
 	var check checker
 	s := settings{
-		workers:  check.count("Config.Workers", c.Workers, min(runtime.GOMAXPROCS(0), workersMax), workersMax),
+		workers:  check.count("Config.Workers", c.Workers, min(ownProcs(), workersMax), workersMax),
 		connsMax: check.count("Config.MaxConns", c.MaxConns, 0, math.MaxInt32),
 		onFull:   uint32(c.OnFull),
 

@@ -1,7 +1,6 @@
 package kourier
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -140,7 +139,7 @@ func (w *worker) finish(raw *abi.Request) {
 
 // recovered ends the request whose handler has panicked.
 func (w *worker) recovered(value any) {
-	if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+	if value == http.ErrAbortHandler { //nolint:errorlint // as net/http does: errors.Is would run code of the value's
 		w.res.abort()
 	} else {
 		w.report(value, debug.Stack())

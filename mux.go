@@ -24,7 +24,7 @@ import (
 //
 // Paths are compared as they are on the wire: percent-encoding is not decoded,
 // and dot segments and double slashes are not removed. What no pattern matches,
-// also if only its method is another, is passed to Server.Handler ([Response.Pass]).
+// also if only its method is another, is passed ([Response.Pass]), and so answered 404.
 //
 // All Handle calls must come before the first request.
 type FastMux struct {

@@ -31,8 +31,10 @@ type FastHandler func(req *Request, res *Response)
 // body included, and checked: what RFC 9112 does not allow never reaches a handler.
 //
 // A Request and the slices its methods return are views of the core's memory.
-// They are valid until the handler returns. In programs built with -race or
-// -tags kourier_debug they are overwritten with the byte 0xDB at that moment.
+// They are valid until the handler returns: read later, they show bytes of other
+// requests, or end the process. Copy what is to be kept, or use Copy. In programs
+// built with -race or -tags kourier_debug views are overwritten with the byte 0xDB
+// when the handler returns.
 type Request struct {
 	_     [0]func()
 	raw   *abi.Request

@@ -94,6 +94,13 @@ func (w *Response) abort() {
 	w.state = stateDone
 }
 
+// fallShort ends the answer of a handler that has written less than it declared:
+// a client must not take what is there for the whole.
+func (w *Response) fallShort() {
+	w.worker.reportf("kourier: a handler wrote %d of the %d bytes of its Content-Length", w.written, w.declared)
+	w.abort()
+}
+
 // discard takes back the bytes of this answer that have not left yet.
 func (w *Response) discard() {
 	w.batch.OutSize = w.start
@@ -119,7 +126,7 @@ func (w *Response) end() {
 		case w.isHead() && size > streamThreshold:
 			kind = w.streamFraming()
 		case w.declared >= 0 && w.declared != size:
-			w.abort() // a client must not take what is there for the whole
+			w.fallShort()
 			return
 		}
 		contentType = w.guessType()
@@ -304,7 +311,7 @@ func (w *Response) piece(data []byte) {
 // endStream sends what is left of the body, and its end.
 func (w *Response) endStream() {
 	if w.declared >= 0 && w.written != w.declared {
-		w.abort()
+		w.fallShort()
 		return
 	}
 	w.piece(w.body)

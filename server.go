@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -89,6 +92,7 @@ const (
 type boundListener struct {
 	net.Listener
 	worker    int  // the only one to accept, or -1
+	bound     bool // Listen has made it; else it was given to Serve
 	accepting bool // the core has it
 }
 
@@ -124,7 +128,7 @@ func (s *Server) Static(pattern string, r StaticResponse) error {
 // Listen binds an address now, to be served later by ListenAndServe: connections
 // wait until then. It returns the address bound, which tells the port if the one
 // asked for was 0. network is "tcp", "tcp4", "tcp6" or "unix". It may be called
-// several times.
+// several times. The file of a Unix socket is removed at the end.
 func (s *Server) Listen(network, address string) (net.Addr, error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6", "unix":
@@ -133,7 +137,7 @@ func (s *Server) Listen(network, address string) (net.Addr, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.start(); err != nil {
+	if err := s.prepare(); err != nil {
 		return nil, err
 	}
 	var config net.ListenConfig
@@ -143,21 +147,28 @@ func (s *Server) Listen(network, address string) (net.Addr, error) {
 		count = int(s.settings.workers)
 	}
 	var bound []*boundListener
+	fail := func(err error) (net.Addr, error) {
+		for _, b := range bound {
+			_ = s.forget(b) // the first error tells more
+		}
+		return nil, err
+	}
 	for worker := range count {
 		l, err := config.Listen(context.Background(), network, address)
 		if err != nil {
-			for _, b := range bound {
-				_ = s.forget(b) // the first error tells more
-			}
-			return nil, fmt.Errorf("kourier: %w", err)
+			return fail(fmt.Errorf("kourier: %w", err))
 		}
 		if count == 1 {
 			worker = -1
 		}
-		b := &boundListener{Listener: l, worker: worker}
+		b := &boundListener{Listener: l, worker: worker, bound: true}
 		s.listeners[b] = struct{}{}
 		bound = append(bound, b)
 		address = l.Addr().String() // the port that the first one got
+	}
+	// Only now: nobody closes a server that could not bind.
+	if err := s.start(); err != nil {
+		return fail(err)
 	}
 	return bound[0].Addr(), nil
 }
@@ -180,9 +191,12 @@ func (s *Server) Addrs() []net.Addr {
 // then returns ErrServerClosed at once; the error of another cause comes earlier.
 func (s *Server) ListenAndServe() error {
 	s.mu.Lock()
-	empty := len(s.listeners) == 0
+	none := true
+	for l := range s.listeners {
+		none = none && !l.bound
+	}
 	s.mu.Unlock()
-	if empty {
+	if none {
 		addr := s.Addr
 		if addr == "" {
 			addr = ":http"
@@ -191,16 +205,24 @@ func (s *Server) ListenAndServe() error {
 			return err
 		}
 	}
-	return s.serve(func(l *boundListener) bool { return true })
+	return s.serve(func(l *boundListener) bool { return l.bound })
 }
 
 // Serve serves the connections of l, which must be a TCP or Unix listener or
 // another one with a file descriptor (syscall.Conn). It blocks like
 // ListenAndServe and closes l before it returns. It may be called for several
-// listeners at a time.
+// listeners at a time. The core accepts from a duplicate of the descriptor: to
+// close l is not enough to stop accepting, Shutdown or Close is.
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
-	if err := s.start(); err != nil {
+	err := s.prepare()
+	if _, ok := l.(syscall.Conn); err == nil && !ok {
+		err = ErrForeignListener
+	}
+	if err == nil {
+		err = s.start()
+	}
+	if err != nil {
 		s.mu.Unlock()
 		return errors.Join(err, ignoreClosed(l.Close()))
 	}
@@ -233,13 +255,16 @@ func (s *Server) serve(wanted func(*boundListener) bool) error {
 	return ErrServerClosed
 }
 
-// start starts the core, unless it runs. s.mu is held.
-func (s *Server) start() error {
+// prepare reads and checks the settings, unless the core runs. s.mu is held.
+func (s *Server) prepare() error {
 	switch s.phase {
 	case phaseStarted:
 		return nil
 	case phaseClosing:
 		return ErrServerClosed
+	}
+	if s.listeners == nil {
+		s.listeners = map[*boundListener]struct{}{}
 	}
 	var err error
 	s.settings, err = s.Config.resolve(serverLimits{
@@ -250,22 +275,27 @@ func (s *Server) start() error {
 		MaxHeaderBytes:      s.MaxHeaderBytes,
 		MaxHeaderValueCount: s.MaxHeaderValueCount,
 	})
-	if err != nil {
-		return err
+	return err
+}
+
+// start starts the core, unless it runs. s.mu is held, and prepare has returned nil.
+func (s *Server) start() error {
+	if s.phase == phaseStarted {
+		return nil
 	}
-	d := newDispatcher(s.Fast, int(s.settings.workers), batchWrite, peerAddress, s.logHandler)
-	if makeSpareP(int(s.settings.workers)) {
-		d.enableYield()
-	}
+	workers := int(s.settings.workers)
+	d := newDispatcher(s.Fast, workers, batchWrite, peerAddress, s.logHandler)
 	started, err := startCore(s.settings, s.statics, d)
 	if err != nil {
 		return err
+	}
+	if makeSpareP(workers) {
+		d.enableYield() // no batch can have come yet
 	}
 	s.running.Lock()
 	s.core = started
 	s.stopped = make(chan struct{})
 	s.running.Unlock()
-	s.listeners = map[*boundListener]struct{}{}
 	s.closing = make(chan struct{})
 	s.phase = phaseStarted
 	return nil
@@ -310,7 +340,8 @@ func (s *Server) beginClosing() error {
 // connections, lets the requests that have begun to arrive be answered, and
 // returns when the last connection has gone. If ctx ends first its error is
 // returned, and the connections that are left go on until they are done or
-// Close is called. Serve and ListenAndServe return at once.
+// Close is called. Serve and ListenAndServe return at once. Called in a handler,
+// Shutdown waits for that handler too, until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.beginClosing()
 	// The waiting is the core's, which knows nothing of contexts.
@@ -402,7 +433,10 @@ func (s *Server) Stats() Stats {
 	defer s.running.RUnlock()
 	switch {
 	case s.stopping:
-		return s.final
+		final := s.final
+		final.ParseErrors, final.Timeouts = maps.Clone(final.ParseErrors), maps.Clone(final.Timeouts)
+		final.Workers = slices.Clone(final.Workers)
+		return final
 	case s.core != nil:
 		return s.core.stats()
 	}

@@ -20,17 +20,17 @@ type Stats struct {
 	Responses1xx uint64
 	Responses2xx uint64
 	Responses3xx uint64
-	Responses4xx uint64 // refusals among them
-	Responses5xx uint64
+	Responses4xx uint64 // refusals of 400 to 431 among them
+	Responses5xx uint64 // refusals of 501 and 505 among them
 
 	ParseErrors map[Reason]uint64 // refused requests
-	Timeouts    map[Reason]uint64 // connections that took too long
+	Timeouts    map[Reason]uint64 // connections that took too long, idle ones among them
 	OutOfMemory uint64            // connections closed because the system gave no memory
 
-	BytesIn  uint64
-	BytesOut uint64
+	BytesIn  uint64 // received
+	BytesOut uint64 // sent
 
-	NativeBytes int64  // memory that the core has mapped, in bytes
+	NativeBytes int64  // memory that the core has mapped, in bytes; 0 after the end
 	Batches     uint64 // callbacks into Go
 
 	Workers []WorkerStats

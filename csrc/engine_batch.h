@@ -16,7 +16,9 @@ namespace kourier::engine {
 // Values of kr_request.answer_source: where answer_offset counts from.
 enum : uint8_t {
   kAnswerInOut = 0,   // kr_batch.out, written by the receiver
-  kAnswerInCore = 1,  // batch::core_answers, written by the core
+  kAnswerInCore = 1,  // batch::core_answers, written by the core; so with the two below
+  kRefusal = 2,       // no request: why it was none. The reason stands in kr_request.method
+  kInterim = 3,       // no request: 100 Continue
 };
 
 // One connection's requests in the batch: records [first, first + count).

@@ -18,9 +18,11 @@ connection_table::~connection_table() {
 }
 
 bool connection_table::open(uint32_t slots_max) {
-  slab_count_ = (slots_max + kSlabSlots - 1) / kSlabSlots;
-  slabs_ = static_cast<slab *>(pages_->map(slab_count_ * sizeof(slab)));
-  return slabs_ != nullptr;
+  const uint32_t slab_count = (slots_max + kSlabSlots - 1) / kSlabSlots;
+  slabs_ = static_cast<slab *>(pages_->map(slab_count * sizeof(slab)));
+  if (slabs_ == nullptr) return false;
+  slab_count_ = slab_count;
+  return true;
 }
 
 bool connection_table::map(slab *s, uint32_t slab_index) {

@@ -23,11 +23,12 @@ enum class phase : uint8_t {
 
 // Bits of connection::flags.
 enum : uint8_t {
-  kInBatch = 1,     // has requests in the batch that is being built or answered
-  kCloseAfter = 2,  // closes when what is to be sent has been sent; nothing more is received
-  kDead = 4,        // the socket failed or was given up: to be closed without another word
-  kStarved = 8,     // recv failed for want of memory: not polled until the deadline
-  kReset = 16,      // closes with RST: what was sent is not a whole answer, or is not being read
+  kInBatch = 1,       // has requests in the batch that is being built or answered
+  kCloseAfter = 2,    // closes when what is to be sent has been sent; nothing more is received
+  kDead = 4,          // the socket failed or was given up: to be closed without another word
+  kStarved = 8,       // recv failed for want of memory: not polled until the deadline
+  kInIdleWheel = 32,  // its timer stands in the wheel of the idle ones
+  kReset = 16,        // closes with RST: what was sent is not a whole answer, or is not being read
 };
 
 // One connection: a cache line, and all that an idle connection costs. Belongs

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,10 +27,10 @@ constexpr uint64_t kBodySizeMax = INT64_MAX;
 thread_local const core *current_core = nullptr;
 
 bool valid(const kr_config &c) {
-  return c.workers >= 1 && c.workers <= kWorkersMax && c.conns_max >= 1 && c.on_full <= KR_ON_FULL_PAUSE_ACCEPT &&
-         c.linger_timeout_ms >= 1 && c.head_size_max >= 1 && c.head_size_max <= kHeadSizeMax &&
-         c.target_size_max >= 1 && c.target_size_max <= kHeadSizeMax && c.field_count_max >= 1 &&
-         c.field_count_max <= kFieldCountMax && c.body_size_max <= kBodySizeMax;
+  return c.workers >= 1 && c.workers <= kWorkersMax && c.conns_max >= 1 && c.conns_max <= INT32_MAX &&
+         c.on_full <= KR_ON_FULL_PAUSE_ACCEPT && c.linger_timeout_ms >= 1 && c.head_size_max >= 1 &&
+         c.head_size_max <= kHeadSizeMax && c.target_size_max >= 1 && c.target_size_max <= kHeadSizeMax &&
+         c.field_count_max >= 1 && c.field_count_max <= kFieldCountMax && c.body_size_max <= kBodySizeMax;
 }
 
 // Faults must reach Go's handlers, and so must the profiler's signal, which asks
@@ -131,14 +132,24 @@ kr_status core::listen(int fd, uint32_t worker_index) {
     ::close(fd);
     return status;
   }
-  shared_.listeners[count] = listener{fd, worker_index};
+  listener *l = &shared_.listeners[count];
+  l->fd = fd;
+  l->worker.store(worker_index, std::memory_order_relaxed);
+  l->tcp = net::is_tcp(fd);
   shared_.listener_count.store(count + 1, std::memory_order_release);  // pairs with worker::resume_accepting
   for (uint32_t i = 0; i < shared_.config.workers; ++i) {
     if (worker_index != KR_ANY_WORKER && worker_index != i) continue;
     status = slots_[i].worker->poll_listener(count);
-    if (status != KR_OK) return status;
+    if (status != KR_OK) break;
   }
-  return KR_OK;
+  if (status != KR_OK) {
+    // Nobody may accept from it; the descriptor stays until the others are closed.
+    l->worker.store(kNoWorker, std::memory_order_relaxed);
+    for (uint32_t i = 0; i < shared_.config.workers; ++i) {
+      kernel_->epoll_ctl(slots_[i].worker->epoll_fd(), EPOLL_CTL_DEL, fd, nullptr);
+    }
+  }
+  return status;
 }
 
 void core::wake_all() {

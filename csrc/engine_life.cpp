@@ -19,7 +19,8 @@ namespace {
 constexpr int kAcceptMax = 256;             // of one listener in one turn
 constexpr uint64_t kAcceptPauseMs = 50;     // after the system, or the limit, had no room
 constexpr uint64_t kStarvedPauseMs = 50;    // before recv is tried again after ENOMEM
-constexpr int kOldestIdleBudget = 4096;     // timers looked at to find the connection idle for longest
+constexpr int kOldestIdleBudget = 256;      // timers looked at to find the connection idle for longest
+constexpr int kExpireMax = 512;             // deadlines of one wheel in one turn; the rest waits for the next
 constexpr uint32_t kHandOverSlack = 4;      // a worker this far above the least loaded hands new ones over
 constexpr size_t kDiscardMax = 256 * 1024;  // bytes read and dropped in one turn of a lingering connection
 
@@ -38,6 +39,7 @@ void worker::accept_all(uint32_t listener_index) {
     const int fd = kernel_->accept4(listen_fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     counters_.syscalls.add(1);
     if (fd >= 0) {
+      if (common_->listeners[listener_index].tcp) net::set_tcp_options(fd);
       accepted(fd);
       continue;
     }
@@ -95,7 +97,7 @@ void worker::adopt(int fd) {
     event.events = EPOLLIN;
     event.data.ptr = c;
     counters_.syscalls.add(1);
-    if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0 || drained_) return close(c);
+    if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0 || (drained_ && !has_unread(c))) return close(c);
     return arm(c);
   }
   kernel_->close(fd);
@@ -121,12 +123,8 @@ bool worker::has_unread(const connection *c) const {
 
 bool worker::close_oldest_idle() {
   for (int attempt = 0; attempt < 8; ++attempt) {
-    auto *oldest = static_cast<connection *>(wheel_.earliest(
-        [](const net::timer_entry *entry) {
-          const auto *c = static_cast<const connection *>(entry);
-          return c->phase == phase::idle && c->flags == 0;
-        },
-        kOldestIdleBudget));
+    auto *oldest = static_cast<connection *>(
+        idle_wheel_.earliest([](const net::timer_entry *) { return true; }, kOldestIdleBudget));
     if (oldest == nullptr) return false;
     if (has_unread(oldest)) {
       arm(oldest);  // its request has come: not idle any more
@@ -152,7 +150,7 @@ void worker::resume_accepting() {
   if (drained_) return;
   const uint32_t count = common_->listener_count.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < count; ++i) {
-    const uint32_t only = common_->listeners[i].worker;
+    const uint32_t only = common_->listeners[i].worker.load(std::memory_order_relaxed);
     if (only != KR_ANY_WORKER && only != index_) continue;
     if (poll_listener(i) != KR_OK) accept_again_ms_ = now_ms_ + kAcceptPauseMs;
   }
@@ -197,11 +195,27 @@ void worker::arm(connection *c) {
     if (c->phase == phase::head) by(c->input->started_ms, config_.head_timeout_ms);
     if (c->phase == phase::body && config_.body_rate_min != 0) due = std::min(due, c->input->rate.ms());
   }
-  wheel_.arm(c, due);
+  // An idle connection stands in a wheel of its own, where the oldest is found without looking at the others.
+  const bool to_idle = c->phase == phase::idle && (c->flags & kStarved) == 0;
+  if (to_idle != ((c->flags & kInIdleWheel) != 0)) {
+    wheel_of(c)->disarm(c);
+    c->flags ^= kInIdleWheel;
+  }
+  wheel_of(c)->arm(c, due);
+}
+
+net::timer_wheel *worker::wheel_of(const connection *c) {
+  return (c->flags & kInIdleWheel) != 0 ? &idle_wheel_ : &wheel_;
 }
 
 void worker::expire() {
-  while (net::timer_entry *entry = wheel_.take_expired(now_ms_)) on_deadline(static_cast<connection *>(entry));
+  for (net::timer_wheel *wheel : {&wheel_, &idle_wheel_}) {
+    for (int i = 0; i < kExpireMax; ++i) {
+      net::timer_entry *entry = wheel->take_expired(now_ms_);
+      if (entry == nullptr) break;
+      on_deadline(static_cast<connection *>(entry));
+    }
+  }
 }
 
 void worker::on_deadline(connection *c) {
@@ -307,14 +321,18 @@ void worker::discard(connection *c) {
 
 void worker::close(connection *c) {
   KR_ASSERT((c->flags & kInBatch) == 0);
-  wheel_.disarm(c);
+  wheel_of(c)->disarm(c);
   close_input(&pool_, &c->input);
   close_output(&pool_, &c->output);
   if (c->phase == phase::idle) counters_.conns_idle.subtract(1);
   counters_.conns.subtract(1);
   counters_.syscalls.add(1);
   if ((c->flags & kReset) != 0) kernel_->reset_on_close(c->fd);
-  kernel_->close(c->fd);  // takes it out of epoll too
+  // A child between fork and exec holds the socket too: close alone would leave it
+  // in epoll, with the address of this slot.
+  counters_.syscalls.add(1);
+  kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, c->fd, nullptr);
+  kernel_->close(c->fd);
   connections_.give(c);
   common_->peers[index_].conns.fetch_sub(1, std::memory_order_relaxed);
   const bool last = common_->conns.fetch_sub(1, std::memory_order_acq_rel) == 1;

@@ -3,6 +3,7 @@
 // From socket to batch: receive once a readiness, cut what came into requests,
 // keep what is incomplete.
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -84,7 +85,8 @@ void worker::receive_into_input(connection *c) {
     return close(c);
   }
   input_buffer *input = c->input;
-  const ssize_t result = kernel_->recv(c->fd, input->data() + input->size, input->room(), 0);
+  const ssize_t result =
+      kernel_->recv(c->fd, input->data() + input->size, std::min(input->room(), batch::kReceiveMax), 0);
   counters_.syscalls.add(1);
   if (result <= 0) return receive_failed(c, result, errno);
   const size_t size = static_cast<size_t>(result);
@@ -97,15 +99,18 @@ void worker::receive_into_input(connection *c) {
   parse(c, input->data(), input->size, input);
 }
 
+// The kernel is short of memory: the connection is looked at again a little later.
+void worker::starve(connection *c) {
+  c->flags |= kStarved;
+  poll(c, 0);
+  arm(c);
+}
+
 void worker::receive_failed(connection *c, ssize_t result, int error) {
   if (result < 0) {
     if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR) return;
     if (error == ENOMEM || error == ENOBUFS) {
-      // The kernel is short of memory: what is there can be read later.
-      c->flags |= kStarved;
-      poll(c, 0);
-      arm(c);
-      return;
+      return starve(c);
     }
   }
   // The peer has closed: between requests, which is how a connection ends, or
@@ -262,7 +267,6 @@ bool worker::dispatch_within(intake *in) {
   if (c->output != nullptr) {
     // Looked at anew when the peer has read.
     in->progress.head_size = 0;
-    if (in->source != nullptr) in->source->scanner = http::head_scanner{};
     return false;
   }
   return true;
@@ -292,7 +296,11 @@ void worker::add_request(intake *in, kr_request *record) {
 
   const kr_static *answer = nullptr;
   if (!common_->static_answers.empty()) {
-    answer = common_->static_answers.find(record->method, record->base + record->path_offset, record->path_size);
+    // "GET http://a" asks for "/", RFC 9112 §3.2.1.
+    const bool root =
+        record->path_size == 0 && record->method != KR_METHOD_OPTIONS && record->method != KR_METHOD_CONNECT;
+    answer = common_->static_answers.find(record->method, root ? "/" : record->base + record->path_offset,
+                                          root ? 1 : record->path_size);
   }
   if (answer != nullptr) {
     char *out = batch_.core_answers_tail(http::static_size_max(*answer));
@@ -323,12 +331,15 @@ void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t meth
   *record = kr_request{};
   record->base = in->data;
   record->answer_flags = KR_ANSWER_DONE | KR_ANSWER_CLOSE;
-  record->answer_source = kAnswerInCore;
+  record->answer_source = kRefusal;
   record->answer_code = code;
   record->answer_offset = batch_.core_answers_used;
   record->answer_size = static_cast<uint32_t>(http::write_refusal(batch_.core_answers + batch_.core_answers_used, code,
                                                                   reason, method_id == KR_METHOD_HEAD, date_));
   batch_.core_answers_used += record->answer_size;
+  record->method = reason;  // it has no method of its own that anyone will ask for
+  // When requests before it are held back, so is what is refused: it will be refused again.
+  in->current->consumed += in->size;
   in->size = 0;
 }
 
@@ -339,7 +350,7 @@ void worker::add_continue(intake *in) {
   record->base = in->data;
   record->flags = KR_REQUEST_KEEP_ALIVE;
   record->answer_flags = KR_ANSWER_DONE;
-  record->answer_source = kAnswerInCore;
+  record->answer_source = kInterim;
   record->answer_code = 100;
   record->answer_offset = batch_.core_answers_used;
   record->answer_size = kSize;

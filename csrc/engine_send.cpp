@@ -88,7 +88,7 @@ void worker::send_share(share *s, uint32_t end, const char *extra, size_t extra_
   while (s->sent < end && !s->closing) {
     const kr_request &request = batch_.requests[s->sent];
     if (request.answer_flags == 0) break;
-    const char *source = request.answer_source == kAnswerInCore ? batch_.core_answers : batch_.out;
+    const char *source = request.answer_source == kAnswerInOut ? batch_.out : batch_.core_answers;
     parts.add(source + request.answer_offset, request.answer_size);
     const uint32_t answer_class = request.answer_code / 100;
     if (answer_class < 6) counters_.responses[answer_class].add(1);
@@ -166,7 +166,15 @@ void worker::hold_back(share *s) {
   held->size = size + behind;
   close_input(&pool_, &c->input);
   c->input = held;
-  counters_.requests.subtract(s->first + s->count - s->sent);
+  // They will be counted when they are taken again.
+  for (uint32_t i = s->sent; i < s->first + s->count; ++i) {
+    const kr_request &request = batch_.requests[i];
+    if (request.answer_source == kRefusal) {
+      counters_.reasons[request.method].subtract(1);
+    } else if (request.answer_source != kInterim) {
+      counters_.requests.subtract(1);
+    }
+  }
 }
 
 void worker::on_writable(connection *c) {
@@ -174,7 +182,8 @@ void worker::on_writable(connection *c) {
   const ssize_t result = kernel_->send(c->fd, output->data() + output->begin, output->size(), MSG_NOSIGNAL);
   counters_.syscalls.add(1);
   if (result < 0) {
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS || errno == ENOMEM) return;
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return;
+    if (errno == ENOBUFS || errno == ENOMEM) return starve(c);
     return close(c);
   }
   const size_t sent = static_cast<size_t>(result);

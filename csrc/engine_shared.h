@@ -12,12 +12,14 @@
 
 namespace kourier::engine {
 
-inline constexpr uint32_t kListenersMax = 256;
+inline constexpr uint32_t kListenersMax = 2048;
+inline constexpr uint32_t kNoWorker = KR_ANY_WORKER - 1;  // of a listener that could not be set up
 
 // A listening socket. Written by the owner before listener_count says it is there.
 struct listener {
   int fd;
-  uint32_t worker;  // the only one that accepts from it, or KR_ANY_WORKER
+  std::atomic<uint32_t> worker;  // the only one that accepts from it, KR_ANY_WORKER, or kNoWorker. Relaxed
+  bool tcp;                      // else a Unix socket
 };
 
 // One worker as the others see it, on a cache line of its own.
@@ -35,7 +37,8 @@ struct shared {
   peer_worker *peers = nullptr;    // config.workers of them
   std::atomic<uint32_t> conns{0};  // of all workers; relaxed, checked against config.conns_max
 
-  std::atomic<uint32_t> listener_count{0};  // release: pairs with the acquire in worker::poll_listeners
+  std::atomic<uint32_t> listener_count{
+      0};  // release: pairs with the acquire in worker::resume_accepting and pause_accepting
   listener listeners[kListenersMax];
 
   std::atomic<bool> draining{false};  // set before the workers are woken; a worker acts on it once

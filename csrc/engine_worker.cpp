@@ -16,6 +16,7 @@ namespace kourier::engine {
 namespace {
 
 constexpr int kEventsMax = 512;
+constexpr size_t kWheelsSize = 2 * net::timer_wheel::kSlotCount * sizeof(net::timer_entry *);
 
 // What epoll hands back for an event: the address of a connection, which is a
 // multiple of 64, or one of these.
@@ -30,13 +31,14 @@ worker::worker(shared *common, uint32_t index, const net::system *kernel)
       kernel_(kernel),
       config_(common->config),
       limits_{config_.head_size_max, config_.target_size_max, config_.field_count_max},
-      wheel_slots_(static_cast<net::timer_entry **>(pages_.map(net::timer_wheel::kSlotCount * sizeof(void *)))),
+      wheel_slots_(static_cast<net::timer_entry **>(pages_.map(kWheelsSize))),
       wheel_(wheel_slots_, kernel->now_ms()),
+      idle_wheel_(wheel_slots_ + net::timer_wheel::kSlotCount, kernel->now_ms()),
       now_ms_(kernel->now_ms()) {}
 
 worker::~worker() {
   connections_.each([this](connection *c) { close(c); });
-  if (wheel_slots_ != nullptr) pages_.unmap(wheel_slots_, net::timer_wheel::kSlotCount * sizeof(void *));
+  if (wheel_slots_ != nullptr) pages_.unmap(wheel_slots_, kWheelsSize);
   if (epoll_fd_ >= 0) ::close(epoll_fd_);
 }
 
@@ -80,6 +82,8 @@ void worker::run() {
 
 int worker::wait_ms(int timeout_ms_max) const {
   int wait = wheel_.wait_ms(now_ms_);
+  const int idle_wait = idle_wheel_.wait_ms(now_ms_);
+  if (idle_wait >= 0) wait = wait < 0 ? idle_wait : std::min(wait, idle_wait);
   if (accept_again_ms_ != 0) {
     const int until = accept_again_ms_ > now_ms_ ? static_cast<int>(accept_again_ms_ - now_ms_) : 0;
     wait = wait < 0 ? until : std::min(wait, until);
@@ -127,6 +131,11 @@ void worker::on_event(const struct epoll_event &event) {
     return;
   }
   auto *c = reinterpret_cast<connection *>(tag);
+  if ((c->flags & kStarved) != 0) {
+    // It is not polled, but its end is told all the same.
+    if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) close(c);
+    return;
+  }
   if (c->output != nullptr) {
     on_writable(c);
   } else {

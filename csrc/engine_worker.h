@@ -21,7 +21,7 @@
 #include "engine_shared.h"
 #include "http_date.h"
 #include "kourier.h"
-#include "net_address.h"
+#include "net_socket.h"
 #include "net_system.h"
 #include "net_timer.h"
 
@@ -72,6 +72,7 @@ class worker {
   void on_readable(connection *c);
   void receive_into_arena(connection *c);
   void receive_into_input(connection *c);
+  void starve(connection *c);
   void receive_failed(connection *c, ssize_t result, int error);
   void parse(connection *c, char *data, size_t size, input_buffer *source);
   bool take_requests(intake *in);
@@ -109,6 +110,7 @@ class worker {
   void pause_accepting();
   void resume_accepting();
   void begin_drain();
+  net::timer_wheel *wheel_of(const connection *c);
   void expire();
   void on_deadline(connection *c);
   void check_drain_rate(connection *c);
@@ -134,6 +136,7 @@ class worker {
   batch batch_{&pages_};
   net::timer_entry **wheel_slots_ = nullptr;
   net::timer_wheel wheel_;
+  net::timer_wheel idle_wheel_;  // of connections between requests
   http::date_line date_;
   callback_batch view_{};  // of batch_, for the receiver
 

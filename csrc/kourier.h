@@ -119,7 +119,8 @@ typedef struct kr_batch {
   uint32_t now_ms; /* low bits of a monotonic clock in milliseconds, read at the start of the turn */
 } kr_batch;
 
-/* Called on a worker, once a turn at most, with requests to answer.
+/* Called on a worker with requests to answer: once a turn, and more often only
+ * when a turn has more than a batch holds.
  *
  * The receiver answers requests in order: it writes the bytes of an answer at
  * out + out_size, records them in answer_offset and answer_size, advances

@@ -463,7 +463,8 @@ class AcceptTest : public WorkerTest {
     ASSERT_EQ(0, ::listen(listen_fd_, 100));
     socklen_t size = sizeof(address_);
     ASSERT_EQ(0, ::getsockname(listen_fd_, reinterpret_cast<struct sockaddr *>(&address_), &size));
-    common_.listeners[0] = listener{listen_fd_, KR_ANY_WORKER};
+    common_.listeners[0].fd = listen_fd_;
+    common_.listeners[0].worker = KR_ANY_WORKER;
     common_.listener_count.store(1);
     ASSERT_EQ(KR_OK, worker_->poll_listener(0));
   }

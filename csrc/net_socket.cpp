@@ -1,9 +1,10 @@
 //go:build !kourier_cmake
 
-#include "net_address.h"
+#include "net_socket.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cstring>
@@ -34,6 +35,21 @@ kr_status peer_address(int fd, uint8_t address_out[16], uint32_t *scope_out, uin
     *family_out = 6;
   }
   return KR_OK;
+}
+
+bool is_tcp(int fd) {
+  int domain = 0;
+  socklen_t size = sizeof(domain);
+  return ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && (domain == AF_INET || domain == AF_INET6);
+}
+
+void set_tcp_options(int fd) {
+  const int on = 1;
+  const int seconds = 15;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
 }
 
 }  // namespace kourier::net
