@@ -30,9 +30,9 @@ func makeSpareP(workers int) bool {
 // monitor takes a P after 10 ms.
 const yieldPeriodMS = 5
 
-// yieldCallsMin is how many batches a period must have had: a worker that comes
-// rarely need not wait behind every goroutine that is ready to run.
-const yieldCallsMin = 25
+// yieldCallsMin is how many batches must have come since the last time: a worker
+// that comes rarely need not wait behind every goroutine that is ready to run.
+const yieldCallsMin = 3
 
 // A yielder has one worker enter the scheduler in time.
 type yielder struct {

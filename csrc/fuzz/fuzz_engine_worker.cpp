@@ -1,7 +1,8 @@
 // A worker answers a stream of bytes in the same way however the network cuts it.
 //
 // The first byte of the input seeds the cuts, the rest is what the client sends:
-// once whole, once in pieces. The answers must be equal, but for 100 Continue,
+// once whole, once in pieces, once to a server whose socket takes little at a time,
+// so that requests are held back. The answers must be equal, but for 100 Continue,
 // which is for clients that wait. An empty line is sent behind the input: a head that
 // stays incomplete may be refused for its first octets, or wait for its line to end.
 
@@ -20,14 +21,30 @@ using namespace kourier;  // NOLINT(google-build-using-namespace): the program i
 
 constexpr size_t kInputMax = 16 * 1024;
 
+// What a socket takes of one send, and whether each answer goes out by itself.
+size_t send_size_max = SIZE_MAX;
+
+ssize_t short_send(int fd, const void *data, size_t size, int flags) {
+  return ::send(fd, data, size < send_size_max ? size : send_size_max, flags);
+}
+
+ssize_t short_sendmsg(int fd, const struct msghdr *message, int flags) {
+  for (size_t i = 0; i < message->msg_iovlen; ++i) {
+    if (message->msg_iov[i].iov_len != 0)
+      return short_send(fd, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len, flags);
+  }
+  return 0;
+}
+
 int64_t fixed_wall() { return 784111777; }
 uint64_t fixed_clock() { return 1000; }
 
 // Answers with what the core has made of the request.
 void answer(void *, kr_batch *batch) {
+  uint64_t blocked = UINT64_MAX;
   for (uint32_t i = 0; i < batch->count; ++i) {
     kr_request &r = batch->requests[i];
-    if (r.answer_flags != 0) continue;
+    if (r.answer_flags != 0 || r.connection == blocked) continue;
     std::string body;
     for (uint32_t k = 0; k < r.field_count; ++k) {
       body.append(r.base + r.fields[k].name_offset, r.fields[k].name_size).append("=");
@@ -35,8 +52,9 @@ void answer(void *, kr_batch *batch) {
     }
     body.append(r.base + r.target_offset, r.target_size).append(r.body, r.body_size);
     const std::string text = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-    if (text.size() > batch->out_capacity - batch->out_size) {
-      static_cast<engine::callback_batch *>(batch)->owner->write(i, text.data(), text.size());
+    if (send_size_max != SIZE_MAX || text.size() > batch->out_capacity - batch->out_size) {
+      const kr_status status = static_cast<engine::callback_batch *>(batch)->owner->write(i, text.data(), text.size());
+      if (status == KR_ERR_BLOCKED) blocked = r.connection;
     } else {
       std::memcpy(batch->out + batch->out_size, text.data(), text.size());
       r.answer_offset = batch->out_size;
@@ -53,6 +71,8 @@ struct server {
     kernel = net::kKernel;
     kernel.unix_seconds = fixed_wall;
     kernel.now_ms = fixed_clock;
+    kernel.send = short_send;
+    kernel.sendmsg = short_sendmsg;
     kr_config &c = common.config;
     c.workers = 1;
     c.conns_max = 16;
@@ -90,9 +110,11 @@ struct server {
       read(fds[1], &all);
     }
     ::shutdown(fds[1], SHUT_WR);
-    for (int i = 0; i < 8; ++i) {
+    for (int quiet = 0; quiet < 8; ++quiet) {
+      const size_t before = all.size();
       worker->turn(0);
       read(fds[1], &all);
+      if (all.size() != before) quiet = 0;
     }
     ::close(fds[1]);
     worker->turn(0);
@@ -134,5 +156,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
     return 1 + (state >> 16) % piece_max;
   });
   if (without_continue(whole) != without_continue(split)) __builtin_trap();
+  send_size_max = 1 + input[0] * 4;
+  const std::string slow = s->answers(sent.data(), sent.size(), [] { return 2 * kInputMax; });
+  send_size_max = SIZE_MAX;
+  if (without_continue(whole) != without_continue(slow)) __builtin_trap();
   return 0;
 }
