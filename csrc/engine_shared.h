@@ -18,9 +18,9 @@ inline constexpr uint32_t kNoWorker = KR_ANY_WORKER - 1;  // of a listener that 
 // A listening socket. Written by the owner before listener_count says it is there.
 struct listener {
   int fd = -1;
-  std::atomic<uint32_t> worker{
-      KR_ANY_WORKER};  // the only one that accepts from it, KR_ANY_WORKER, or kNoWorker. Relaxed
-  bool tcp = false;    // else a Unix socket
+  // The only worker that accepts from it, KR_ANY_WORKER, or kNoWorker. Relaxed.
+  std::atomic<uint32_t> worker{KR_ANY_WORKER};
+  bool tcp = false;  // else a Unix socket
 };
 
 // One worker as the others see it, on a cache line of its own.
