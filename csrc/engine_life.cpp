@@ -46,7 +46,7 @@ void worker::accept_all(uint32_t listener_index) {
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
       // No descriptor for the connection that waits: an idle one makes room, or we wait.
       counters_.accept_retries.add(1);
-      if (config_.on_full == KR_ON_FULL_CLOSE_OLDEST_IDLE && close_oldest_idle()) continue;
+      if (make_place()) continue;
       return pause_accepting();
     }
     if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO || errno == EPERM) continue;
