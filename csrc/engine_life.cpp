@@ -44,6 +44,8 @@ void worker::accept_all(uint32_t listener_index) {
       continue;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+      // The kernel looks for a descriptor before it looks for a connection.
+      if (!kernel_->is_readable(listen_fd)) return;
       // No descriptor for the connection that waits: an idle one makes room, or we wait.
       counters_.accept_retries.add(1);
       if (make_place()) continue;

@@ -3,6 +3,7 @@
 #include "net_system.h"
 
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +34,11 @@ int socket_unsent_size(int fd) {
   return ::ioctl(fd, SIOCOUTQ, &size) == 0 ? size : -1;
 }
 
+bool socket_is_readable(int fd) {
+  struct pollfd wanted = {fd, POLLIN, 0};
+  return ::poll(&wanted, 1, 0) > 0;
+}
+
 }  // namespace
 
 const system kKernel = {
@@ -46,6 +52,7 @@ const system kKernel = {
     ::close,
     socket_reset_on_close,
     socket_unsent_size,
+    socket_is_readable,
     monotonic_ms,
     wall_seconds,
 };

@@ -44,8 +44,9 @@ class timer_wheel {
   // Milliseconds until take_expired may find something; -1 when the wheel is empty.
   int wait_ms(uint64_t now_ms) const;
 
-  // The entry with the earliest deadline for which `wanted` holds, or null. Looks
-  // at `budget` entries at most, and then answers the best of those.
+  // The entry with the earliest deadline for which `wanted` holds, or null; among
+  // those of one tick the one that stands there for longest. Looks at `budget` entries
+  // at most, and then answers the best of those.
   template <typename Predicate>
   timer_entry *earliest(Predicate wanted, int budget) {
     timer_entry *best = nullptr;
@@ -55,7 +56,7 @@ class timer_wheel {
         timer_entry *next = entry->next;
         if (budget-- == 0) return best;
         if (static_cast<int32_t>(entry->due - entry->slot_tick) > 0) place(entry);
-        if (wanted(entry) && (best == nullptr || static_cast<int32_t>(entry->due - best->due) < 0)) best = entry;
+        if (wanted(entry) && (best == nullptr || static_cast<int32_t>(entry->due - best->due) <= 0)) best = entry;
         entry = next;
       }
       // Every entry behind this slot is due later than those that stay in it.

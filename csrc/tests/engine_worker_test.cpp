@@ -493,6 +493,19 @@ TEST_F(AcceptTest, SurvivesWantOfDescriptorsWithoutSpinning) {
   EXPECT_EQ(1u, worker_->stats().accept_retries.get());
 }
 
+// accept4 fails for want of a descriptor also when there is nothing to accept.
+TEST_F(AcceptTest, ShedsNobodyWhenNobodyWaits) {
+  listen(default_config());
+  client first = dial();
+  fake_kernel::accept_errno = EMFILE;
+  fake_kernel::accept_errno_after = 1;
+  client second = dial();
+  EXPECT_FALSE(first.closed());
+  EXPECT_FALSE(second.closed());
+  EXPECT_EQ(0u, worker_->stats().shed.get() + worker_->stats().accept_retries.get());
+  EXPECT_EQ(2u, conns());
+}
+
 TEST_F(AcceptTest, ClosesTheConnectionIdleForLongestWhenFull) {
   kr_config config = default_config();
   config.conns_max = 3;

@@ -129,5 +129,14 @@ TEST_F(TimerWheelTest, FindsTheEarliestDeadlineAmongThoseWanted) {
   EXPECT_NE(nullptr, wheel_.earliest([](const timer_entry *) { return true; }, 5)) << "within its budget it finds some";
 }
 
+TEST_F(TimerWheelTest, FindsTheOldestOfOneTick) {
+  std::vector<timer_entry> entries(20);
+  for (timer_entry &entry : entries) wheel_.arm(&entry, 5000);
+  for (timer_entry &entry : entries) {
+    ASSERT_EQ(&entry, wheel_.earliest([](const timer_entry *) { return true; }, 1000));
+    wheel_.disarm(&entry);
+  }
+}
+
 }  // namespace
 }  // namespace kourier::net

@@ -23,7 +23,8 @@ struct fake_kernel {
   static inline uint64_t now_ms = 1000;
   static inline size_t send_size_max = SIZE_MAX;  // of one call
   static inline int recv_errno = 0;               // of the next recv calls, while not 0
-  static inline int accept_errno = 0;
+  static inline int accept_errno = 0;             // of the next accept calls, while not 0
+  static inline int accept_errno_after = 0;       // so many of them go well before
   static inline int accept_calls = 0;
   static inline int recv_calls = 0;
   static inline int send_calls = 0;
@@ -32,7 +33,7 @@ struct fake_kernel {
   static void reset() {
     now_ms = 1000;
     send_size_max = SIZE_MAX;
-    recv_errno = accept_errno = accept_calls = recv_calls = send_calls = 0;
+    recv_errno = accept_errno = accept_errno_after = accept_calls = recv_calls = send_calls = 0;
     unsent = -1;
   }
 
@@ -65,7 +66,7 @@ struct fake_kernel {
   }
   static int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags) {
     ++accept_calls;
-    if (accept_errno != 0) {
+    if (accept_errno != 0 && accept_errno_after-- <= 0) {
       errno = accept_errno;
       return -1;
     }
