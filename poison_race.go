@@ -10,13 +10,13 @@ const poisoning = true
 
 const poisonByte = 0xDB
 
-// poison overwrites everything that a handler could see of an answered request.
+// poison overwrites everything that a handler could see of an answered request, but
+// for the table of fields, which later requests of the batch may share.
 func poison(raw *abi.Request) {
 	fields := raw.FieldSlice()
 	for i := range fields {
 		fill(raw.Bytes(fields[i].NameOffset, fields[i].NameSize))
 		fill(raw.Bytes(fields[i].ValueOffset, fields[i].ValueSize))
-		fields[i] = abi.Field{}
 	}
 	fill(raw.Bytes(raw.MethodOffset, raw.MethodSize))
 	fill(raw.Bytes(raw.TargetOffset, raw.TargetSize))

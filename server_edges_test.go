@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -209,4 +210,17 @@ func requireOptions(t *testing.T, peerPort int) {
 		return
 	}
 	t.Fatal("the accepted socket was not found")
+}
+
+// Equal heads are parsed once; with -race that would show in a poisoned table of fields.
+func TestRepeatedRequestsSeeTheirFields(t *testing.T) {
+	t.Parallel()
+	srv := &kourier.Server{Fast: func(req *kourier.Request, res *kourier.Response) {
+		res.Send("text/plain", append([]byte(req.Method()+" "), req.Header("X-Name")...))
+	}}
+	p := dial(t, serving(t, srv))
+	p.send(strings.Repeat("GET /a HTTP/1.1\r\nHost: a\r\nX-Name: value\r\n\r\n", 600))
+	for range 600 {
+		require.Equal(t, "GET value", p.answer().body)
+	}
 }

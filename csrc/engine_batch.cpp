@@ -34,6 +34,7 @@ void batch::clear() {
   requests_used = 0;
   unanswered = 0;
   fields_used = 0;
+  repeatable = nullptr;
   share_count = 0;
   core_answers_used = 0;
 }

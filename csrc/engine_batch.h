@@ -73,6 +73,7 @@ struct batch {
   uint32_t unanswered = 0;  // of them, for the receiver
   kr_field *fields = nullptr;
   uint32_t fields_used = 0;
+  const kr_request *repeatable = nullptr;  // the last record, unless it has a body or the core has answered it
   share *shares = nullptr;
   uint32_t share_count = 0;
   char *out = nullptr;

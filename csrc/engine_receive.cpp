@@ -25,6 +25,21 @@ constexpr size_t kBodyRoomMax = 64 * 1024;
 // What a slow start may not cost: a new buffer has room for this much beyond what it holds.
 constexpr size_t kInputRoomFirst = 128;
 
+// For sizes from 16 on, which every head has. Short and seldom long: not worth a call of memcmp.
+bool is_equal(const char *a, const char *b, size_t size) {
+  const auto differ = [a, b](size_t at) {
+    uint64_t x[2];
+    uint64_t y[2];
+    __builtin_memcpy(x, a + at, 16);
+    __builtin_memcpy(y, b + at, 16);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) != 0;
+  };
+  for (size_t at = 0; at + 16 < size; at += 16) {
+    if (differ(at)) return false;
+  }
+  return !differ(size - 16);
+}
+
 }  // namespace
 
 // What was received from one connection and is being cut into requests. While it
@@ -144,6 +159,8 @@ void worker::parse(connection *c, char *data, size_t size, input_buffer *source)
 // Puts requests into the batch until none is complete. False: the connection is gone.
 bool worker::take_requests(intake *in) {
   while (in->size != 0) {
+    if (in->progress.head_size == 0) take_repeats(in);
+    if (in->size == 0) break;
     if (!batch_.has_room() || batch_.core_answers_tail(batch::kCoreAnswerMax) == nullptr) {
       if (!make_room(in)) return in->conn != nullptr;
     }
@@ -169,6 +186,31 @@ bool worker::take_requests(intake *in) {
     add_request(in, request);
   }
   return true;
+}
+
+// What a head means depends on its octets alone: those that equal the last one of the
+// batch are not parsed again. Clients that pipeline, poll or check for health repeat
+// themselves. Only for requests without a body that are the receiver's to answer.
+void worker::take_repeats(intake *in) {
+  const kr_request *first = batch_.repeatable;
+  if (first == nullptr || (first->flags & KR_REQUEST_KEEP_ALIVE) == 0) return;
+  const auto size = static_cast<size_t>(first->body - first->base);
+  const uint32_t used_before = batch_.requests_used;
+  while (in->size >= size && batch_.has_room() && is_equal(in->data, first->base, size)) {
+    kr_request *record = add_record(in);
+    *record = *first;
+    record->base = in->data;
+    record->body = in->data + size;
+    record->connection = uint64_t{in->conn->generation} << 32 | in->conn->index;
+    in->data += size;
+    in->size -= size;
+  }
+  const uint32_t count = batch_.requests_used - used_before;
+  if (count == 0) return;
+  in->current->consumed += count * size;
+  in->scanned = true;
+  batch_.unanswered += count;
+  counters_.requests.add(count);
 }
 
 // True: the head at in->data is complete, and `request` describes it.
@@ -315,6 +357,8 @@ void worker::add_request(intake *in, kr_request *record) {
     ++batch_.unanswered;
   }
 
+  const bool plain = answer == nullptr && in->progress.framing == http::body_framing::none;
+  batch_.repeatable = plain ? record : nullptr;
   const size_t taken = in->progress.head_size + in->body_taken;
   in->current->consumed += taken;
   in->data += taken;

@@ -77,6 +77,7 @@ class worker {
   void parse(connection *c, char *data, size_t size, input_buffer *source);
   bool take_requests(intake *in);
   bool take_head(intake *in, kr_request *request);
+  void take_repeats(intake *in);
   void describe_again(intake *in, kr_request *request);
   bool take_body(intake *in);
   bool make_room(intake *in);

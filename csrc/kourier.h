@@ -79,7 +79,7 @@ typedef struct kr_field {
 /* A complete request and the place for its answer. */
 typedef struct kr_request {
   const char *base;       /* the head; all offsets below count from here */
-  const kr_field *fields; /* field_count field lines, in the order received */
+  const kr_field *fields; /* field_count field lines, in the order received; shared by requests with equal heads */
   const char *body;       /* body_size bytes, chunked framing removed */
   uint64_t body_size;
   uint64_t connection; /* generation << 32 | slot; equal for the requests of one connection */

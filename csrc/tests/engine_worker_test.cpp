@@ -49,6 +49,45 @@ TEST_F(WorkerTest, AnswersMoreRequestsThanABatchHolds) {
   EXPECT_EQ(answers, c.read());
 }
 
+// Heads that equal the one before them are not parsed; nothing of that shows.
+TEST_F(WorkerTest, AnswersRepeatedRequestsLikeOthers) {
+  const std::string same = get("/same", "X: y\r\n");
+  const std::string almost = get("/same", "X: z\r\n");
+  const std::string body = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+  std::string requests, expected;
+  const auto add = [&](const std::string &request, const std::string &answer) {
+    requests += request;
+    expected += answer;
+  };
+  handler_ = [](kr_batch *b, uint32_t i) {
+    const kr_request &r = b->requests[i];
+    EXPECT_EQ(2u, r.field_count);
+    const kr_field &last = r.fields[1];
+    answer(b, i, body_of(r) + std::string(r.base + last.value_offset, last.value_size));
+  };
+  for (uint32_t i = 0; i < batch::kRequestsMax + 10; ++i) add(same, answer_text("/samey"));
+  add(almost, answer_text("/samez"));
+  add(same, answer_text("/samey"));
+  add(body + "ab", answer_text("/pab2"));
+  add(body + "cd", answer_text("/pcd2"));
+  for (int i = 0; i < 3; ++i) add(same, answer_text("/samey"));
+  client first = connect();
+  client second = connect();
+  client third = connect();
+  first.send(requests);
+  second.send(same + same.substr(0, 20));
+  const std::string closing = get("/same", "Connection: close\r\n");
+  third.send(closing + closing);
+  turn();
+  EXPECT_EQ(expected, first.read());
+  EXPECT_EQ(answer_text("/samey"), second.read());
+  second.send(same.substr(20) + same);
+  turn();
+  EXPECT_EQ(answer_text("/samey") + answer_text("/samey"), second.read());
+  EXPECT_EQ(answer_text("/sameclose"), third.read()) << "nothing is looked at behind the last request";
+  EXPECT_EQ(batch::kRequestsMax + 21u, worker_->stats().requests.get());
+}
+
 TEST_F(WorkerTest, CollectsTheRequestsOfAllConnectionsInOneBatch) {
   std::vector<client> clients;
   for (int i = 0; i < 50; ++i) clients.push_back(connect());
