@@ -40,11 +40,23 @@ const (
 	_ = -uint(unsafe.Offsetof(abi.Batch{}.DateSize) ^ unsafe.Offsetof(C.kr_batch{}.date_size))
 	_ = -uint(unsafe.Offsetof(abi.Batch{}.NowMS) ^ unsafe.Offsetof(C.kr_batch{}.now_ms))
 
+	_ = -uint(unsafe.Offsetof(abi.Batch{}.Notices) ^ unsafe.Offsetof(C.kr_batch{}.notices))
+	_ = -uint(unsafe.Offsetof(abi.Batch{}.NoticeCount) ^ unsafe.Offsetof(C.kr_batch{}.notice_count))
+
+	_ = -uint(unsafe.Sizeof(abi.Notice{}) ^ unsafe.Sizeof(C.kr_notice{}))
+	_ = -uint(unsafe.Offsetof(abi.Notice{}.Kinds) ^ unsafe.Offsetof(C.kr_notice{}.kinds))
+
 	_ = uint(-(abi.RequestKeepAlive ^ C.KR_REQUEST_KEEP_ALIVE))
 	_ = uint(-(abi.RequestHTTP10 ^ C.KR_REQUEST_HTTP10))
 	_ = uint(-(abi.RequestChunked ^ C.KR_REQUEST_CHUNKED))
 	_ = uint(-(abi.RequestHasQuery ^ C.KR_REQUEST_HAS_QUERY))
 	_ = uint(-(abi.RequestUpgrade ^ C.KR_REQUEST_UPGRADE))
+	_ = uint(-(abi.RequestBodyOpen ^ C.KR_REQUEST_BODY_OPEN))
+	_ = uint(-(abi.RequestContinue ^ C.KR_REQUEST_CONTINUE))
+	_ = uint(-(abi.AnswerLater ^ C.KR_ANSWER_LATER))
+	_ = uint(-(abi.NoticeReadable ^ C.KR_NOTICE_READABLE))
+	_ = uint(-(abi.NoticeClosed ^ C.KR_NOTICE_CLOSED))
+	_ = uint(-(abi.ReleaseAbort ^ C.KR_RELEASE_ABORT))
 	_ = uint(-(abi.AnswerDone ^ C.KR_ANSWER_DONE))
 	_ = uint(-(abi.AnswerClose ^ C.KR_ANSWER_CLOSE))
 	_ = uint(-(abi.AnswerAbort ^ C.KR_ANSWER_ABORT))

@@ -29,8 +29,12 @@ enum {
   KR_ERR_MEMORY = -2,  /* the system gave no memory */
   KR_ERR_SYSTEM = -3,  /* the system refused a descriptor, a thread or an epoll call */
   KR_ERR_CLOSED = -4,  /* the core has begun to stop, or the connection is gone */
-  KR_ERR_BLOCKED = -5  /* the peer is not reading; the core keeps what was given */
+  KR_ERR_BLOCKED = -5, /* the peer is not reading, or has nothing sent; each function says what then holds */
+  KR_ERR_REFUSED = -6  /* what the peer has sent breaks the protocol or a limit */
 };
+
+/* A running core. */
+typedef struct kr_core kr_core;
 
 /* A short English text for a status, without a trailing period. Any thread.
  * The text is static. */
@@ -58,14 +62,19 @@ enum {
   KR_REQUEST_HTTP10 = 2,     /* the client speaks HTTP/1.0; else HTTP/1.1 */
   KR_REQUEST_CHUNKED = 4,    /* the body came chunked: its length was not declared */
   KR_REQUEST_HAS_QUERY = 8,  /* the target has a '?', also one with an empty query behind it */
-  KR_REQUEST_UPGRADE = 16    /* Connection lists "upgrade" and an Upgrade field is there */
+  KR_REQUEST_UPGRADE = 16,   /* Connection lists "upgrade" and an Upgrade field is there */
+  KR_REQUEST_BODY_OPEN = 32, /* the body has not come whole, and body_size is 0: kr_link_read reads it. The last of
+                                its connection in the batch. Answered at once, it closes the connection */
+  KR_REQUEST_CONTINUE = 64   /* with BODY_OPEN: the client waits for 100 Continue, RFC 9110 §10.1.1 */
 };
 
 /* Bits of kr_request.answer_flags. */
 enum {
   KR_ANSWER_DONE = 1,  /* this request is answered; without it the core asks again later */
   KR_ANSWER_CLOSE = 2, /* the connection closes after this answer; later requests of it are dropped */
-  KR_ANSWER_ABORT = 4  /* the connection closes now: the bytes sent so far are not a whole answer */
+  KR_ANSWER_ABORT = 4, /* the connection closes now: the bytes sent so far are not a whole answer */
+  KR_ANSWER_LATER = 8  /* the receiver takes the connection over, with this request and all later ones of it in
+                          the batch: see kr_link_release */
 };
 
 /* One field line of a head, RFC 9112 §5. The value is trimmed of OWS. */
@@ -105,6 +114,24 @@ typedef struct kr_request {
   uint32_t answer_size;
 } kr_request;
 
+/* Bits of kr_notice.kinds. */
+enum {
+  KR_NOTICE_READABLE = 1, /* after KR_ERR_BLOCKED from kr_link_read: try again */
+  KR_NOTICE_WRITABLE = 2, /* after KR_ERR_BLOCKED from kr_link_write or kr_link_send_file: try again */
+  KR_NOTICE_GONE = 4,     /* the peer has closed, or its half: nothing more will come, also no other notice but
+                             WRITABLE. What it has sent before can still be read. Once */
+  KR_NOTICE_OPENED = 8,   /* with kr_config.notify_conns: a connection was accepted */
+  KR_NOTICE_CLOSED = 16   /* with kr_config.notify_conns: it is gone, and was not detached */
+};
+
+/* What has happened to a connection, beside requests. The first three kinds are
+ * for connections that the receiver has taken over. */
+typedef struct kr_notice {
+  uint64_t connection;
+  uint32_t kinds;
+  uint32_t reserved;
+} kr_notice;
+
 /* The requests that one turn of a worker's loop has parsed, of all its
  * connections. Requests of one connection stand together and in order. */
 typedef struct kr_batch {
@@ -116,11 +143,14 @@ typedef struct kr_batch {
   uint32_t out_capacity;
   uint32_t out_size; /* bytes of out in use; the receiver advances it */
   uint32_t date_size;
-  uint32_t now_ms; /* low bits of a monotonic clock in milliseconds, read at the start of the turn */
+  uint32_t now_ms;          /* low bits of a monotonic clock in milliseconds, read at the start of the turn */
+  const kr_notice *notices; /* to be looked at before the requests */
+  uint32_t notice_count;
+  uint32_t reserved;
 } kr_batch;
 
-/* Called on a worker with requests to answer: once a turn, and more often only
- * when a turn has more than a batch holds.
+/* Called on a worker with requests to answer or notices: once a turn, and more
+ * often only when a turn has more than a batch holds.
  *
  * The receiver answers requests in order: it writes the bytes of an answer at
  * out + out_size, records them in answer_offset and answer_size, advances
@@ -144,9 +174,56 @@ typedef void (*kr_on_batch)(void *ctx, kr_batch *batch);
  * connection was closed because the rest could not be kept. */
 kr_status kr_batch_write(kr_batch *batch, uint32_t index, const char *data, size_t size);
 
-/* --------------------------------------------------------------- the core */
+/* ------------------------------------------------------------------ links */
 
-typedef struct kr_core kr_core;
+/* A connection that the receiver has taken over with KR_ANSWER_LATER is a link:
+ * from the return of on_batch until kr_link_release or kr_link_detach the core
+ * does nothing with it but watch for its peer. The functions below are for links
+ * only; any thread may call them, one thread at a time, but for kr_link_read,
+ * which may run beside one of the others. `worker` and `connection` are those of
+ * the batch and the request. They do not block, and fail with KR_ERR_CLOSED once
+ * kr_interrupt has been called. */
+
+/* Reads the body of the request with KR_REQUEST_BODY_OPEN, without its framing.
+ * KR_OK: *size_out bytes, 0 only at the end of the body. KR_ERR_BLOCKED: nothing
+ * has come; KR_NOTICE_READABLE will. KR_ERR_CLOSED: the peer has gone before the
+ * end. KR_ERR_REFUSED: the framing is broken, or the body exceeds body_size_max;
+ * *code_out is the status code to answer with. After an error, and after the end,
+ * the same again. */
+kr_status kr_link_read(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
+                       size_t *size_out, uint16_t *code_out);
+
+/* Sends `head`, then `body`. KR_OK: all; KR_ERR_BLOCKED: *size_out bytes of both
+ * together; KR_NOTICE_WRITABLE will come. KR_ERR_CLOSED: the connection is lost. */
+kr_status kr_link_write(kr_core *core, uint32_t worker, uint64_t connection, const char *head, size_t head_size,
+                        const char *body, size_t body_size, size_t *size_out);
+
+/* Sends `size` bytes of an open file from *offset on, which it advances. KR_OK: all;
+ * KR_ERR_BLOCKED: a part; KR_NOTICE_WRITABLE will come. KR_ERR_INVALID: the file
+ * cannot be sent this way, or has ended. KR_ERR_CLOSED: the connection is lost. */
+kr_status kr_link_send_file(kr_core *core, uint32_t worker, uint64_t connection, int file, int64_t *offset,
+                            size_t size);
+
+enum {
+  KR_RELEASE_KEEP = 0,  /* the core goes on with the connection's next request; the body was read to its end */
+  KR_RELEASE_CLOSE = 1, /* the connection closes once the peer has the answer, RFC 9112 §9.6 */
+  KR_RELEASE_ABORT = 2  /* the connection is reset: the answer is not whole */
+};
+
+/* Gives the connection back to the core. */
+void kr_link_release(kr_core *core, uint32_t worker, uint64_t connection, uint32_t how);
+
+/* Takes the connection out of the core: *fd_out is yours. Copies what was
+ * received and not read, raw, to data[0, *size_out); KR_ERR_INVALID, and nothing
+ * has changed, when it is more than capacity: *size_out says how much. */
+kr_status kr_link_detach(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
+                         size_t *size_out, int *fd_out);
+
+/* The descriptor of the link's socket, -1 when there is no such link: for addresses and options, not for input and
+ * output, and no longer than the link. */
+int kr_link_fd(kr_core *core, uint32_t worker, uint64_t connection);
+
+/* --------------------------------------------------------------- the core */
 
 /* Durations are milliseconds, sizes are bytes; zero means no limit where a
  * field says so, and is KR_ERR_INVALID elsewhere. */
@@ -166,6 +243,9 @@ typedef struct kr_config {
   uint32_t target_size_max;    /* 414 */
   uint32_t field_count_max;    /* 431; at most 65535 */
   uint64_t body_size_max;      /* 413 */
+  uint64_t body_collect_max;   /* a request goes to the receiver when its body is whole, or exceeds this */
+  uint32_t notify_conns;       /* non-zero: KR_NOTICE_OPENED and KR_NOTICE_CLOSED are wanted */
+  uint32_t reserved;
 } kr_config;
 
 /* What happens to a new connection when conns_max are open. */
@@ -216,9 +296,15 @@ kr_status kr_wait(kr_core *core, uint32_t timeout_ms);
  * worker during on_batch. */
 void kr_interrupt(kr_core *core);
 
-/* Closes everything, joins the workers and frees the core. After the return no
- * callback runs. Owner; never a worker. */
+/* Closes everything and joins the workers. After the return no callback runs.
+ * Links stay until they are released, but fail. Owner; never a worker. */
 void kr_stop(kr_core *core);
+
+/* Frees the core after kr_stop, when all links are released. Any thread. */
+void kr_free(kr_core *core);
+
+/* Closes the idle connections; the others stay. Any thread. */
+void kr_close_idle(kr_core *core);
 
 /* Non-zero when the calling thread is a worker of this core. Any thread; also
  * while kr_stop runs, since `core` is only compared. */

@@ -14,6 +14,8 @@ const (
 	RequestChunked
 	RequestHasQuery
 	RequestUpgrade
+	RequestBodyOpen
+	RequestContinue
 )
 
 // Bits of Request.AnswerFlags.
@@ -21,6 +23,23 @@ const (
 	AnswerDone = 1 << iota
 	AnswerClose
 	AnswerAbort
+	AnswerLater
+)
+
+// Bits of Notice.Kinds.
+const (
+	NoticeReadable = 1 << iota
+	NoticeWritable
+	NoticeGone
+	NoticeOpened
+	NoticeClosed
+)
+
+// Values for kr_link_release.
+const (
+	ReleaseKeep = iota
+	ReleaseClose
+	ReleaseAbort
 )
 
 // Values of Request.Method.
@@ -45,6 +64,7 @@ const (
 	ErrSystem  = -3
 	ErrClosed  = -4
 	ErrBlocked = -5
+	ErrRefused = -6
 )
 
 // Field is kr_field.
@@ -79,6 +99,13 @@ type Request struct {
 	AnswerSize   uint32
 }
 
+// Notice is kr_notice.
+type Notice struct {
+	Connection uint64
+	Kinds      uint32
+	_          uint32
+}
+
 // Batch is kr_batch.
 type Batch struct {
 	Requests    unsafe.Pointer
@@ -90,4 +117,7 @@ type Batch struct {
 	OutSize     uint32
 	DateSize    uint32
 	NowMS       uint32
+	Notices     unsafe.Pointer
+	NoticeCount uint32
+	_           uint32
 }

@@ -11,6 +11,11 @@ func (b *Batch) Slice() []Request {
 	return unsafe.Slice((*Request)(b.Requests), b.Count)
 }
 
+// NoticeSlice returns the notices that came with the batch.
+func (b *Batch) NoticeSlice() []Notice {
+	return unsafe.Slice((*Notice)(b.Notices), b.NoticeCount)
+}
+
 // Free returns the unused room of Out as a slice of full length. What is written
 // at its start becomes part of an answer when OutSize is advanced over it.
 func (b *Batch) Free() []byte {

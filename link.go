@@ -1,0 +1,54 @@
+package kourier
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// A link is a connection of the core that a goroutine has taken over, with some
+// of its requests, to answer them and give it back. It is used by one goroutine
+// at a time, but for readBody, setReadDeadline, setWriteDeadline and the
+// addresses, which may run beside anything. Its calls block like those of a
+// net.Conn, and end with an error that wraps net.ErrClosed when the server closes.
+type link interface {
+	// readBody reads the body of the request that abi.RequestBodyOpen marks,
+	// without its framing. At its end: 0, io.EOF. io.ErrUnexpectedEOF when the
+	// peer has gone before; a *bodyError when the framing is broken or the body too
+	// large; os.ErrDeadlineExceeded after the read deadline, or when the body comes
+	// more slowly than Config.MinBodyRate. After an error, the same again, but after a deadline that was moved.
+	readBody(p []byte) (int, error)
+
+	// write sends head and then body, all of both unless there is an error:
+	// os.ErrDeadlineExceeded after the write deadline or when the peer reads more
+	// slowly than Config.MinDrainRate, or one that wraps net.ErrClosed once the
+	// connection is lost. n counts what was handed to the kernel.
+	write(head, body []byte) (n int, err error)
+
+	// sendFile sends size bytes of f from its offset on, which it advances, without
+	// copying them through the process. errNoSendFile, and n 0, when f is not a file of that kind.
+	sendFile(f *os.File, size int64) (n int64, err error)
+
+	// The deadlines of net.Conn. The zero time is none. They wake calls that wait.
+	setReadDeadline(t time.Time)
+	setWriteDeadline(t time.Time)
+
+	remote() netip.AddrPort // of the peer; invalid for a Unix socket
+	localAddr() net.Addr
+	remoteAddr() net.Addr
+
+	// onGone has f called, on some goroutine, once when the peer closes the
+	// connection or its half of it; at once if it has. Replaces an earlier f; nil for none.
+	onGone(f func())
+
+	// hijack takes the connection out of the core and ends the link. rest is what
+	// was received and not read, raw. conn is a *net.TCPConn or *net.UnixConn without deadlines.
+	hijack() (conn net.Conn, rest []byte, err error)
+
+	// release gives the connection back and ends the link. how is abi.Release*.
+	release(how uint32)
+}
+
+// A bodyError says why the rest of a request's body is refused.
+type bodyError struct{ code int }
