@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"reflect"
 	"sync"
 )
 
@@ -60,8 +61,8 @@ func fileOf(source io.Reader) (file *os.File, limited *io.LimitedReader, size in
 	if limited != nil {
 		source = limited.R
 	}
-	file, ok := source.(*os.File)
-	if !ok {
+	file = plainFile(source)
+	if file == nil {
 		return nil, nil, 0
 	}
 	info, err := file.Stat()
@@ -77,6 +78,23 @@ func fileOf(source io.Reader) (file *os.File, limited *io.LimitedReader, size in
 		size = min(size, limited.N)
 	}
 	return file, limited, size
+}
+
+// plainFile returns the file that source is, nil if it is none. io.Copy hides it in
+// a struct of package os that lacks its WriteTo method.
+func plainFile(source io.Reader) *os.File {
+	if file, ok := source.(*os.File); ok {
+		return file
+	}
+	hidden := reflect.ValueOf(source)
+	if hidden.Kind() != reflect.Struct || hidden.Type().PkgPath() != "os" {
+		return nil
+	}
+	if field := hidden.FieldByName("File"); field.IsValid() && field.CanInterface() {
+		file, _ := field.Interface().(*os.File)
+		return file
+	}
+	return nil
 }
 
 // sendFile sends size bytes of file behind what was written. The error is

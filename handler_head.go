@@ -76,7 +76,6 @@ func (w *responseWriter) freezeLength() {
 	if err != nil || size < 0 {
 		w.engine.logf("http: invalid Content-Length of %q", text)
 		delete(w.header, "Content-Length")
-		w.frozen.hasLength = false
 		return
 	}
 	if coding := w.frozen.coding; coding != "" && coding != "identity" { // RFC 9112 §6.2
@@ -261,8 +260,9 @@ func (w *responseWriter) finish() (keep bool) {
 		s.send(nil)
 		w.closing = !body.drain(w.engine.drainMax)
 	}
-	short := !w.isHead && w.declared >= 0 && bodyAllowed(w.status) && w.declared != w.written
-	w.closing = w.closing || short || w.dropped
+	if w.declared >= 0 && w.declared != w.written || w.dropped { // the client would wait, or misses something
+		w.closing = w.closing || !w.isHead && bodyAllowed(w.status)
+	}
 	return !w.closing && s.err == nil
 }
 

@@ -144,14 +144,7 @@ func (w *responseWriter) interim(code int) {
 		return
 	}
 	s := w.sender
-	s.fields = append(s.fields[:0], "HTTP/1.1 "...)
-	s.fields = strconv.AppendInt(s.fields, int64(code), 10)
-	s.fields = append(s.fields, ' ')
-	text := http.StatusText(code)
-	if text == "" {
-		text = "status code " + strconv.Itoa(code)
-	}
-	s.fields = append(s.fields, text+lineEnd...)
+	s.fields = appendStatusLine(s.fields[:0], code)
 	s.appendHeader(w.header, func(name string) bool { return name == "Content-Length" || name == "Transfer-Encoding" })
 	s.fields = append(s.fields, lineEnd...)
 	s.add(s.fields)
