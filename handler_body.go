@@ -142,21 +142,22 @@ func (b *requestBody) atEnd() bool {
 var longAgo = time.Unix(1, 0)
 
 // settle closes b when its handler has returned. A goroutine that is still
-// reading is interrupted, and what it leaves cannot be drained.
-func (b *requestBody) settle() {
+// reading is interrupted; clean is false then: what it leaves cannot be drained.
+func (b *requestBody) settle() (clean bool) {
 	b.closed.Store(true)
-	if b.link == nil || b.mu.TryLock() {
-		if b.link != nil {
-			b.mu.Unlock()
-		}
-		return
+	if b.mu.TryLock() {
+		b.mu.Unlock()
+		return true
 	}
-	b.link.setReadDeadline(longAgo)
+	if b.link != nil {
+		b.link.setReadDeadline(longAgo)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
 		b.err = http.ErrBodyReadAfterClose
 	}
+	return b.link == nil
 }
 
 // unread returns what a hijacker finds of a body that came whole, as far as that

@@ -234,7 +234,7 @@ func (w *responseWriter) makeWay() {
 func (w *responseWriter) finish() (keep bool) {
 	w.exchange.context.end()
 	body := &w.exchange.body
-	body.settle()
+	clean := body.settle()
 	s := w.sender
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -243,6 +243,7 @@ func (w *responseWriter) finish() (keep bool) {
 	if w.hijacked {
 		return false
 	}
+	w.closing = w.closing || !clean
 	if !w.wroteHeader {
 		w.freeze(http.StatusOK)
 	}

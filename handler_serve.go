@@ -243,7 +243,7 @@ func reportPanic(log func(remote string, value any, stack []byte), remote string
 // nothing has, but earlier answers: a reset could take those from the client.
 func (w *responseWriter) abandon() (hijacked bool, how uint32) {
 	w.exchange.context.end()
-	w.exchange.body.settle()
+	_ = w.exchange.body.settle()
 	s := w.sender
 	s.mu.Lock()
 	defer s.mu.Unlock()
