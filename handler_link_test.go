@@ -352,6 +352,7 @@ func makeHanded(t testing.TB, l link, text string) (*handed, int) {
 			break
 		}
 	}
+	h.block = h.block[:at]
 	return h, at
 }
 

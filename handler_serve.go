@@ -16,7 +16,7 @@ import (
 // written to again, so that the strings made of it are valid for ever.
 type handed struct {
 	link     link
-	block    []byte        // the bytes of all the requests, as received, from the first one on
+	block    []byte        // the bytes of all the requests, as received, and no more: the link has what follows
 	requests []abi.Request // only the last can have abi.RequestBodyOpen
 	fields   []abi.Field
 	received time.Time    // when the first byte is taken to have come (for ReadTimeout)
