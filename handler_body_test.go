@@ -211,8 +211,7 @@ func TestABodyThatIsTooLargeToDrainClosesTheConnection(t *testing.T) {
 		conn, reader := s.send(post(framing))
 		go func() { _, _ = io.WriteString(conn, chunks(sized(400<<10))) }()
 		require.True(t, s.answer(reader).Close)
-		s.waitForRelease(1)
-		require.Equal(t, []uint32{abi.ReleaseClose}, s.releases)
+		require.Equal(t, []uint32{abi.ReleaseClose}, s.waitForRelease(1))
 	}
 }
 

@@ -140,7 +140,7 @@ func TestAfterHijackTheWriterIsDead(t *testing.T) {
 		require.Equal(t, http.ErrHijacked, http.NewResponseController(w).Flush())
 		_, _ = io.WriteString(buffered, "6\r\nWorld!\r\n0\r\n\r\n")
 		require.NoError(t, buffered.Flush())
-		s.links[0].gone() // nobody listens any more
+		s.link().gone() // nobody listens any more
 		require.NoError(t, r.Context().Err())
 		done <- r.Context()
 		panic("logged, and the connection is left alone")

@@ -132,6 +132,7 @@ type handlerServer struct {
 	noKeep   bool
 	next     uint64
 	conns    sync.WaitGroup
+	ended    sync.Map // from the address of a client to a chan that is closed when its connection is done with
 }
 
 func newHandlerServer(t *testing.T, handler http.HandlerFunc) *handlerServer {
@@ -193,6 +194,7 @@ func (s *handlerServer) accept() {
 
 // serve does what the core does with a connection.
 func (s *handlerServer) serve(conn net.Conn) {
+	defer close(s.end(conn.RemoteAddr()))
 	l := &streamLink{conn: conn, input: bufio.NewReaderSize(conn, 1<<20), released: make(chan uint32, 1), sendOK: true}
 	s.mu.Lock()
 	if s.setup != nil {
@@ -239,6 +241,18 @@ func (s *handlerServer) serve(conn net.Conn) {
 	if s.table != nil {
 		s.table.closed(0, number)
 	}
+}
+
+func (s *handlerServer) end(client net.Addr) chan struct{} {
+	ended, _ := s.ended.LoadOrStore(client.String(), make(chan struct{}))
+	return ended.(chan struct{})
+}
+
+// link returns the link of the first connection.
+func (s *handlerServer) link() *streamLink {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.links[0]
 }
 
 // readHanded waits for a request and takes what has come with it.
@@ -372,7 +386,8 @@ func takeBody(data []byte, chunked bool, declared int64) (body []byte, used int,
 	return body, end + 5, err == nil
 }
 
-// exchange sends text on a new connection and returns all that comes back.
+// exchange sends text on a new connection and returns all that comes back, when
+// the connection is done with.
 func (s *handlerServer) exchange(text string) string {
 	s.t.Helper()
 	conn := s.dial()
@@ -381,12 +396,20 @@ func (s *handlerServer) exchange(text string) string {
 	require.NoError(s.t, conn.(*net.TCPConn).CloseWrite())
 	answer, err := io.ReadAll(conn)
 	require.NoError(s.t, err)
+	<-s.end(conn.LocalAddr())
 	return string(answer)
+}
+
+// addr returns where to connect. What was set in s before is set for the connection.
+func (s *handlerServer) addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listener.Addr()
 }
 
 func (s *handlerServer) dial() net.Conn {
 	s.t.Helper()
-	conn, err := net.Dial("tcp", s.listener.Addr().String())
+	conn, err := net.Dial("tcp", s.addr().String())
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { conn.Close() })
 	require.NoError(s.t, conn.SetDeadline(time.Now().Add(10*time.Second)))

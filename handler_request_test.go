@@ -153,13 +153,8 @@ func TestContextsEndWhenThePeerGoes(t *testing.T) {
 			s = newHandlerServer(t, func(w http.ResponseWriter, r *http.Request) {
 				ctx, cancel := context.WithCancel(r.Context())
 				defer cancel()
-				stop := context.AfterFunc(r.Context(), func() {})
-				require.True(t, stop())
 				notified := w.(http.CloseNotifier).CloseNotify() //nolint:staticcheck // deprecated, and still used
-				s.mu.Lock()
-				l := s.links[0]
-				s.mu.Unlock()
-				l.gone()
+				s.link().gone()
 				<-ctx.Done()
 				<-notified
 				child <- ctx.Err()
@@ -202,7 +197,6 @@ func TestContextsEndWithTheHandlerAndWithTheirParent(t *testing.T) {
 	<-(<-contexts).Done()
 }
 
-// A context that nobody looks at costs the link nothing.
 func TestChildContextsNeedNoGoroutine(t *testing.T) {
 	s := newHandlerServer(t, func(_ http.ResponseWriter, r *http.Request) {
 		child, cancel := context.WithTimeout(r.Context(), time.Hour)
@@ -211,6 +205,7 @@ func TestChildContextsNeedNoGoroutine(t *testing.T) {
 		cancel()
 		<-child.Done()
 		require.Empty(t, r.Context().(*requestContext).funcs)
+		require.True(t, context.AfterFunc(r.Context(), func() {})())
 	})
 	s.exchange(get("/"))
 }

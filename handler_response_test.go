@@ -200,7 +200,7 @@ func TestAnswersAreThoseOfNetHTTP(t *testing.T) {
 					continue // net/http sends a Content-Length that is no number, and promises to keep what it closes
 				}
 				want := strings.ReplaceAll(rawAnswer(t, reference.Listener.Addr(), text), "HTTP/1.0 ", "HTTP/1.1 ")
-				got := rawAnswer(t, s.listener.Addr(), text)
+				got := rawAnswer(t, s.addr(), text)
 				require.Equal(t, describe(t, text, want), describe(t, text, got), "%s\ntheirs %q\nours   %q", kind, headOf(want), headOf(got))
 			}
 			reference.Close()
@@ -440,7 +440,7 @@ func TestFilesAreSentInOrder(t *testing.T) {
 				}
 				answer := readAnswers(t, s.exchange(get("/")), "GET")[0]
 				require.Equal(t, want, answer.text)
-				require.Equal(t, declared && sendOK, s.links[0].sentFiles > 0)
+				require.Equal(t, declared && sendOK, s.link().sentFiles > 0)
 			}
 		}
 	}
@@ -460,7 +460,7 @@ func TestTheTypeOfAFileIsGuessed(t *testing.T) {
 	answer := readAnswers(t, s.exchange(get("/")), "GET")[0]
 	require.Equal(t, "text/html; charset=utf-8", answer.Header.Get("Content-Type"))
 	require.Len(t, answer.text, 100006)
-	require.NotZero(t, s.links[0].sentFiles)
+	require.NotZero(t, s.link().sentFiles)
 }
 
 // c.3 74
@@ -507,7 +507,7 @@ func TestDeadlinesOfAHandlerEndWithIt(t *testing.T) {
 		_, _ = io.WriteString(w, "x")
 	})
 	require.Len(t, readAnswers(t, s.exchange(get("/first")+get("/second")), "GET", "GET"), 2)
-	require.GreaterOrEqual(t, s.links[0].writes, 2, "the first went out under its own deadline")
+	require.GreaterOrEqual(t, s.link().writes, 2, "the first went out under its own deadline")
 
 	s = newHandlerServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		controller := http.NewResponseController(w)
@@ -536,14 +536,16 @@ func TestDeadlinesOfAHandlerEndWithIt(t *testing.T) {
 	s.waitForRelease(1)
 }
 
-// waitForRelease waits until that many links were given back.
-func (s *handlerServer) waitForRelease(count int) {
+// waitForRelease waits until that many links were given back, and returns how.
+func (s *handlerServer) waitForRelease(count int) (how []uint32) {
 	s.t.Helper()
 	require.Eventually(s.t, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return len(s.releases) >= count
-	}, 10*time.Second, time.Millisecond)
+		how = append([]uint32(nil), s.releases...)
+		return len(how) >= count
+	}, waitMax, pollPeriod)
+	return how
 }
 
 // c.3 108: interim answers, trailers, streaming and aborts of a proxy.
@@ -562,10 +564,12 @@ func TestReverseProxy(t *testing.T) {
 	}))
 	defer backend.Close()
 	s := newHandlerServer(t, (&httputil.ReverseProxy{
-		Director: func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", backend.Listener.Addr().String() },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = "http", backend.Listener.Addr().String()
+		},
 		ErrorLog: log.New(io.Discard, "", 0),
 	}).ServeHTTP)
-	url := "http://" + s.listener.Addr().String()
+	url := "http://" + s.addr().String()
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	response, err := client.Post(url, "text/plain", bytes.NewReader(sized(50000)))

@@ -35,7 +35,7 @@ func TestHandlersAnswerOverALink(t *testing.T) {
 func TestAnswersToABunchGoOutTogether(t *testing.T) {
 	s := newHandlerServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") })
 	require.Len(t, readAnswers(t, s.exchange(strings.Repeat(get("/"), 5)), "GET", "GET", "GET", "GET", "GET"), 5)
-	require.LessOrEqual(t, s.links[0].writes, 2)
+	require.LessOrEqual(t, s.link().writes, 2)
 }
 
 // c.6 116, and the other way round: a finished answer does not wait for the next handler.
