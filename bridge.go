@@ -68,6 +68,7 @@ func startCore(s settings, statics []staticRoute, receiver callbacks.Receiver) (
 		target_size_max:    C.uint32_t(s.targetSizeMax),
 		field_count_max:    C.uint32_t(s.fieldCountMax),
 		body_size_max:      C.uint64_t(s.bodySizeMax),
+		body_collect_max:   C.uint64_t(math.MaxUint64),
 	}
 	table, free := staticTable(statics)
 	defer free()
@@ -149,6 +150,7 @@ func (c *core) onWorker() bool { return C.kr_is_worker(c.handle) != 0 }
 func (c *core) stop() {
 	C.kr_stop(c.handle)
 	callbacks.Release(c.ctx)
+	C.kr_free(c.handle)
 }
 
 // stats adds up the counters of the workers.
