@@ -75,6 +75,15 @@ kr_status kr_link_detach(kr_core *core, uint32_t worker, uint64_t connection, ch
   return core->engine.worker_at(worker)->link_detach(connection, data, capacity, size_out, fd_out);
 }
 
+kr_status kr_link_peer(kr_core *core, uint32_t worker, uint64_t connection, uint8_t address_out[16],
+                       uint32_t *scope_out, uint16_t *port_out, uint8_t *family_out) {
+  return core->engine.worker_at(worker)->peer(connection, address_out, scope_out, port_out, family_out);
+}
+
+int32_t kr_link_unsent(kr_core *core, uint32_t worker, uint64_t connection) {
+  return core->engine.worker_at(worker)->link_unsent(connection);
+}
+
 int kr_link_fd(kr_core *core, uint32_t worker, uint64_t connection) {
   return core->engine.worker_at(worker)->link_fd(connection);
 }

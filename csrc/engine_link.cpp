@@ -195,6 +195,11 @@ int worker::link_fd(uint64_t id) const {
   return c == nullptr ? -1 : c->fd;
 }
 
+int32_t worker::link_unsent(uint64_t id) const {
+  const connection *c = link_of(id);
+  return c == nullptr ? -1 : kernel_->unsent_size(c->fd);
+}
+
 // ---------------------------------------------------------- the worker's side
 
 void worker::begin_link(connection *c) {

@@ -56,7 +56,8 @@ struct worker::intake {
   uint64_t body_taken;        // of a complete body, as it was received
   share *current;             // this connection's share of the batch; null: none yet
   bool scanned;               // the head at `data` is worth parsing
-  bool put_off;               // the batch has no room for what is left
+  bool put_off;               // what is left is for another batch
+  bool waits;                 // requests of it wait for the receiver, which may take the connection over
   input_buffer *open_body;    // owned: of the request that is being taken, whose body has not come whole; else null
 };
 
@@ -184,7 +185,7 @@ void worker::take_requests(intake *in) {
     if (!described) describe_again(in, request);
     request->body_size = in->body_size;
     add_request(in, request);
-    if (in->conn->input != nullptr) return;  // with an open body
+    if (in->put_off || in->conn->input != nullptr) return;  // later, or not before an open body was read
   }
 }
 
@@ -209,6 +210,7 @@ void worker::take_repeats(intake *in) {
   if (count == 0) return;
   in->current->consumed += count * size;
   in->scanned = true;
+  in->waits = hands_over();
   batch_.unanswered += count;
   counters_.requests.add(count);
 }
@@ -281,6 +283,10 @@ bool worker::take_body(intake *in) {
   if (!complete && leaves_body_open(progress, received)) return open_body(in);
   if (!complete && progress.continue_wanted) {
     // A client that has begun to send the body does not wait (RFC 9110 §10.1.1).
+    if (received == 0 && in->waits) {
+      in->put_off = true;
+      return false;
+    }
     if (received == 0) add_continue(in);
     progress.continue_wanted = false;
   }
@@ -289,7 +295,7 @@ bool worker::take_body(intake *in) {
 
 // Whether a request whose body is incomplete goes to the receiver as it is.
 bool worker::leaves_body_open(const request_progress &progress, size_t received) const {
-  if (config_.body_collect_max == UINT64_MAX) return false;
+  if (!hands_over()) return false;
   if (progress.continue_wanted && received == 0) return true;
   const bool by_length = progress.framing == http::body_framing::length;
   return (by_length ? progress.content_length : progress.body_size + 1) > config_.body_collect_max;
@@ -331,6 +337,19 @@ kr_request *worker::add_record(intake *in) {
 // Takes the request at in->data, described in its place, into the batch.
 void worker::add_request(intake *in, kr_request *record) {
   connection *c = in->conn;
+  const kr_static *answer = nullptr;
+  if (!common_->static_answers.empty()) {
+    // "GET http://a" asks for "/", RFC 9112 §3.2.1.
+    const bool root =
+        record->path_size == 0 && record->method != KR_METHOD_OPTIONS && record->method != KR_METHOD_CONNECT;
+    answer = common_->static_answers.find(record->method, root ? "/" : record->base + record->path_offset,
+                                          root ? 1 : record->path_size);
+    if (answer != nullptr && in->waits) {
+      close_input(&pool_, &in->open_body);
+      in->put_off = true;
+      return;
+    }
+  }
   [[maybe_unused]] const kr_request *added = add_record(in);
   KR_ASSERT(added == record);
   record->connection = uint64_t{c->generation} << 32 | c->index;
@@ -344,14 +363,6 @@ void worker::add_request(intake *in, kr_request *record) {
     c->input = in->open_body;
     in->size = in->progress.head_size;  // the rest is there
   }
-  const kr_static *answer = nullptr;
-  if (!common_->static_answers.empty()) {
-    // "GET http://a" asks for "/", RFC 9112 §3.2.1.
-    const bool root =
-        record->path_size == 0 && record->method != KR_METHOD_OPTIONS && record->method != KR_METHOD_CONNECT;
-    answer = common_->static_answers.find(record->method, root ? "/" : record->base + record->path_offset,
-                                          root ? 1 : record->path_size);
-  }
   if (answer != nullptr) {
     if (in->open_body != nullptr) record->flags &= static_cast<uint8_t>(~KR_REQUEST_KEEP_ALIVE);
     char *out = batch_.core_answers_tail(http::static_size_max(*answer));
@@ -364,6 +375,7 @@ void worker::add_request(intake *in, kr_request *record) {
     batch_.core_answers_used += record->answer_size;
   } else {
     ++batch_.unanswered;
+    in->waits = hands_over();
   }
 
   const bool plain = answer == nullptr && in->progress.framing == http::body_framing::none;
@@ -378,7 +390,13 @@ void worker::add_request(intake *in, kr_request *record) {
   if ((record->flags & KR_REQUEST_KEEP_ALIVE) == 0) in->size = 0;
 }
 
+// What the core answers must not come before what the receiver has yet to answer, nor
+// be lost if it takes the connection over: then it has to wait for another batch.
 void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t method_id) {
+  if (in->waits) {
+    in->put_off = true;
+    return;
+  }
   count_reason(reason);
   kr_request *record = add_record(in);
   *record = kr_request{};

@@ -63,11 +63,12 @@ class worker {
   void link_release(uint64_t id, uint32_t how);
   kr_status link_detach(uint64_t id, char *data, size_t capacity, size_t *size_out, int *fd_out);
   int link_fd(uint64_t id) const;
+  int32_t link_unsent(uint64_t id) const;
 
   // Closes everything but links, whose sockets it shuts down. The owner, when the thread has ended.
   void end();
 
-  // kr_batch_write and kr_peer: during on_batch only.
+  // kr_batch_write: during on_batch only; kr_peer, also for a link: kr_link_peer.
   kr_status write(uint32_t index, const char *data, size_t size);
   kr_status peer(uint64_t connection_id, uint8_t address_out[16], uint32_t *scope_out, uint16_t *port_out,
                  uint8_t *family_out);
@@ -94,6 +95,8 @@ class worker {
   void take_repeats(intake *in);
   void describe_again(intake *in, kr_request *request);
   bool take_body(intake *in);
+  // Whether the receiver may take connections over.
+  bool hands_over() const { return config_.body_collect_max != UINT64_MAX; }
   bool leaves_body_open(const request_progress &progress, size_t received) const;
   bool open_body(intake *in);
   kr_request *add_record(intake *in);

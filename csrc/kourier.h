@@ -163,6 +163,11 @@ typedef struct kr_batch {
  * `batch` reaches is valid during the call. */
 typedef void (*kr_on_batch)(void *ctx, kr_batch *batch);
 
+/* A receiver that takes a request over, or a body that has not come whole, needs
+ * kr_config.body_collect_max below UINT64_MAX. Before KR_ANSWER_LATER on a request
+ * that is not the first of its connection in the batch it calls kr_batch_write for it
+ * with no data, and takes over only after KR_OK. */
+
 /* Sends what stands in `out` for the requests up to and including `index`, and
  * then `size` bytes of `data` as further bytes of the answer to `index`. `out`
  * is empty afterwards: out_size, and answer_offset and answer_size of `index`,
@@ -218,6 +223,13 @@ void kr_link_release(kr_core *core, uint32_t worker, uint64_t connection, uint32
  * has changed, when it is more than capacity: *size_out says how much. */
 kr_status kr_link_detach(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
                          size_t *size_out, int *fd_out);
+
+/* As kr_peer, for a link. */
+kr_status kr_link_peer(kr_core *core, uint32_t worker, uint64_t connection, uint8_t address_out[16],
+                       uint32_t *scope_out, uint16_t *port_out, uint8_t *family_out);
+
+/* Bytes that were sent and that the peer has not acknowledged yet; negative: unknown. */
+int32_t kr_link_unsent(kr_core *core, uint32_t worker, uint64_t connection);
 
 /* The descriptor of the link's socket, -1 when there is no such link: for addresses and options, not for input and
  * output, and no longer than the link. */
