@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "base_assert.h"
 #include "engine_worker.h"
@@ -26,6 +27,12 @@ constexpr size_t kBodyRoomMax = 64 * 1024;
 constexpr size_t kInputRoomFirst = 128;
 // A chunked body is received into a buffer of this size when a link reads it.
 constexpr size_t kChunkedRoom = 8 * 1024;
+
+constexpr std::string_view kPrefaceHead = "PRI * HTTP/2.0\r\n\r\n";
+
+bool begins_preface(const char *data, size_t size) {
+  return kPrefaceHead.substr(0, size) == std::string_view(data, size).substr(0, kPrefaceHead.size());
+}
 
 // For sizes from 16 on, which every head has. Short and seldom long: not worth a call of memcmp.
 bool is_equal(const char *a, const char *b, size_t size) {
@@ -149,7 +156,7 @@ void worker::parse(connection *c, char *data, size_t size, input_buffer *source)
   }
   take_requests(&in);
   keep_rest(&in);
-  if (in.put_off) c->flags |= kUnparsed;
+  if (in.put_off && c->input != nullptr) c->flags |= kUnparsed;
   if (in.current == nullptr) settle(c);
 }
 
@@ -185,6 +192,7 @@ void worker::take_requests(intake *in) {
     if (!described) describe_again(in, request);
     request->body_size = in->body_size;
     add_request(in, request);
+    if ((request->flags & KR_REQUEST_PREFACE) != 0) in->put_off = true;
     if (in->put_off || in->conn->input != nullptr) return;  // later, or not before an open body was read
   }
 }
@@ -226,6 +234,9 @@ bool worker::take_head(intake *in, kr_request *request) {
   const http::verdict verdict = http::parse_head(in->data, in->size, limits_, batch_.fields_tail(), request, &head);
   if (verdict == http::verdict::more) return false;
   if (verdict == http::verdict::bad) {
+    if (config_.preface != 0 && head.reason == KR_REASON_BAD_VERSION && begins_preface(in->data, in->size)) {
+      return take_preface(in, request);
+    }
     add_refusal(in, head.status, head.reason, head.method_id);
     return false;
   }
@@ -240,6 +251,22 @@ bool worker::take_head(intake *in, kr_request *request) {
     add_refusal(in, 413, KR_REASON_BODY_TOO_LARGE, head.method_id);
     return false;
   }
+  return true;
+}
+
+// HTTP/2 with prior knowledge: what follows is the receiver's to read.
+bool worker::take_preface(intake *in, kr_request *request) {
+  if (in->size < kPrefaceHead.size()) return false;
+  *request = kr_request{};
+  request->base = in->data;
+  request->fields = batch_.fields_tail();
+  request->body = in->data + kPrefaceHead.size();
+  request->method_size = 3;
+  request->target_offset = request->path_offset = 4;
+  request->target_size = request->path_size = 1;
+  request->flags = KR_REQUEST_KEEP_ALIVE | KR_REQUEST_PREFACE;
+  in->progress = request_progress{};
+  in->progress.head_size = static_cast<uint32_t>(kPrefaceHead.size());
   return true;
 }
 
@@ -378,7 +405,8 @@ void worker::add_request(intake *in, kr_request *record) {
     in->waits = hands_over();
   }
 
-  const bool plain = answer == nullptr && in->progress.framing == http::body_framing::none;
+  const bool plain = answer == nullptr && (record->flags & KR_REQUEST_PREFACE) == 0 &&
+                     in->progress.framing == http::body_framing::none;
   batch_.repeatable = plain ? record : nullptr;
   const size_t taken = in->progress.head_size + in->body_taken;
   in->current->consumed += taken;

@@ -93,6 +93,7 @@ class worker {
   void take_requests(intake *in);
   bool take_head(intake *in, kr_request *request);
   void take_repeats(intake *in);
+  bool take_preface(intake *in, kr_request *request);
   void describe_again(intake *in, kr_request *request);
   bool take_body(intake *in);
   // Whether the receiver may take connections over.

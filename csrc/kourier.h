@@ -65,6 +65,8 @@ enum {
   KR_REQUEST_UPGRADE = 16,   /* Connection lists "upgrade" and an Upgrade field is there */
   KR_REQUEST_BODY_OPEN = 32, /* the body has not come whole, and body_size is 0: kr_link_read reads it. The last of
                                 its connection in the batch. Answered at once, it closes the connection */
+  KR_REQUEST_PREFACE = 128,  /* no request: the head of a client's HTTP/2 preface, RFC 9113 §3.4, "PRI *". The last of
+                                its connection in the batch, for a receiver that takes it over; with kr_config.preface */
   KR_REQUEST_CONTINUE = 64   /* with BODY_OPEN: the client waits for 100 Continue, RFC 9110 §10.1.1 */
 };
 
@@ -257,7 +259,7 @@ typedef struct kr_config {
   uint64_t body_size_max;      /* 413 */
   uint64_t body_collect_max;   /* a request goes to the receiver when its body is whole, or exceeds this */
   uint32_t notify_conns;       /* non-zero: KR_NOTICE_OPENED and KR_NOTICE_CLOSED are wanted */
-  uint32_t reserved;
+  uint32_t preface;            /* non-zero: KR_REQUEST_PREFACE instead of 505 */
 } kr_config;
 
 /* What happens to a new connection when conns_max are open. */
