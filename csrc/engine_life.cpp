@@ -98,7 +98,7 @@ void worker::adopt(int fd) {
     counters_.conns_idle.add(1);
     struct epoll_event event = {};
     event.events = kPollRead;
-    event.data.ptr = c;
+    event.data.u64 = c->id();
     counters_.syscalls.add(1);
     if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0 || (drained_ && !has_unread(c))) return close(c);
     if (config_.notify_conns != 0) notify(c, KR_NOTICE_OPENED);
@@ -348,7 +348,7 @@ void worker::close(connection *c) {
   if ((c->flags & kReset) != 0) kernel_->reset_on_close(c->fd);
   if (config_.notify_conns != 0 && c->phase != phase::link) notify(c, KR_NOTICE_CLOSED);
   // A child between fork and exec holds the socket too: close alone would leave it
-  // in epoll, with the address of this slot.
+  // in epoll, which would report it for ever.
   counters_.syscalls.add(1);
   kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, c->fd, nullptr);
   kernel_->close(c->fd);

@@ -19,8 +19,6 @@ namespace kourier::engine {
 
 namespace {
 
-uint64_t id_of(const connection *c) { return uint64_t{c->generation} << 32 | c->index; }
-
 bool is_blocked(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
 // The kernel copies what it has room for; more than this in one call helps nobody.
@@ -298,7 +296,7 @@ void worker::end_link(connection *c, uint8_t asks) {
 
 void worker::notify(const connection *c, uint32_t kinds) {
   KR_ASSERT(batch_.notices_used < batch::kNoticesMax);
-  batch_.notices[batch_.notices_used++] = {id_of(c), kinds, 0};
+  batch_.notices[batch_.notices_used++] = {c->id(), kinds, 0};
 }
 
 // Where no connection is being looked at that the receiver might change.

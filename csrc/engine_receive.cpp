@@ -210,7 +210,7 @@ void worker::take_repeats(intake *in) {
     *record = *first;
     record->base = in->data;
     record->body = in->data + size;
-    record->connection = uint64_t{in->conn->generation} << 32 | in->conn->index;
+    record->connection = in->conn->id();
     in->data += size;
     in->size -= size;
   }
@@ -379,7 +379,7 @@ void worker::add_request(intake *in, kr_request *record) {
   }
   [[maybe_unused]] const kr_request *added = add_record(in);
   KR_ASSERT(added == record);
-  record->connection = uint64_t{c->generation} << 32 | c->index;
+  record->connection = c->id();
   if (drained_) record->flags &= static_cast<uint8_t>(~KR_REQUEST_KEEP_ALIVE);
   batch_.fields_used += record->field_count;
   counters_.requests.add(1);
