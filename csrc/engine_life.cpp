@@ -310,6 +310,7 @@ void worker::refuse_late(connection *c, uint8_t reason) {
 // answer out of the peer's hands (RFC 9112 §9.6).
 void worker::linger(connection *c) {
   close_input(&pool_, &c->input);
+  c->flags &= static_cast<uint16_t>(~kUnparsed);
   counters_.syscalls.add(1);
   if (kernel_->shutdown(c->fd, SHUT_WR) != 0) return close(c);
   set_phase(c, phase::linger);
