@@ -308,7 +308,8 @@ void worker::flush_notices() {
 void worker::end() {
   connections_.each([this](connection *c) {
     batch_.notices_used = 0;  // there is nobody to tell
-    if (c->phase == phase::link && (c->asks.load() & kAskEnd) == 0) {
+    // Also one that is being released: until it stands in the mailbox, its thread writes to it.
+    if (c->phase == phase::link) {
       kernel_->shutdown(c->fd, SHUT_RDWR);
     } else {
       close(c);
