@@ -204,6 +204,9 @@ void worker::begin_link(connection *c) {
   c->flags &= static_cast<uint16_t>(~kInBatch);
   set_phase(c, phase::link);
   ++link_count_;
+  KR_ASSERT(c->output == nullptr);
+  // It may come from waiting for its peer to read; and a link counts on hearing of bytes and of the end.
+  poll(c, kPollRead);
   // Its deadline is left where it stands: it passes without effect, or is moved at the release.
   if ((c->flags & kDead) != 0) kernel_->shutdown(c->fd, SHUT_RDWR);
 }
