@@ -422,6 +422,7 @@ void worker::add_request(intake *in, kr_request *record) {
 // be lost if it takes the connection over: then it has to wait for another batch.
 void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t method_id) {
   if (in->waits) {
+    in->progress = request_progress{};  // what is wrong with it is found out by looking at its head again
     in->put_off = true;
     return;
   }
