@@ -91,6 +91,7 @@ void worker::accepted(int fd) {
 void worker::adopt(int fd) {
   connection *c = connections_.take();
   if (c != nullptr) {
+    if (config_.notify_conns != 0) notify(c, KR_NOTICE_OPENED);
     c->fd = fd;
     c->polled = kPollRead;
     c->phase = phase::idle;
@@ -101,7 +102,6 @@ void worker::adopt(int fd) {
     event.data.u64 = c->id();
     counters_.syscalls.add(1);
     if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0 || (drained_ && !has_unread(c))) return close(c);
-    if (config_.notify_conns != 0) notify(c, KR_NOTICE_OPENED);
     return arm(c);
   }
   kernel_->close(fd);
