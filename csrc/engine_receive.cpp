@@ -307,23 +307,21 @@ bool worker::take_body(intake *in) {
       in->size = progress.head_size + progress.body_size;
     }
   }
-  if (!complete && leaves_body_open(progress, received)) return open_body(in);
+  // A client that has begun to send the body does not wait (RFC 9110 §10.1.1).
+  if (received != 0) progress.continue_wanted = false;
+  if (!complete && leaves_body_open(progress)) return open_body(in);
   if (!complete && progress.continue_wanted) {
-    // A client that has begun to send the body does not wait (RFC 9110 §10.1.1).
-    if (received == 0 && in->waits) {
-      in->put_off = true;
-      return false;
-    }
-    if (received == 0) add_continue(in);
+    KR_ASSERT(!in->waits);  // a receiver that may take it over waits itself
+    add_continue(in);
     progress.continue_wanted = false;
   }
   return complete;
 }
 
 // Whether a request whose body is incomplete goes to the receiver as it is.
-bool worker::leaves_body_open(const request_progress &progress, size_t received) const {
+bool worker::leaves_body_open(const request_progress &progress) const {
   if (!hands_over()) return false;
-  if (progress.continue_wanted && received == 0) return true;
+  if (progress.continue_wanted) return true;
   const bool by_length = progress.framing == http::body_framing::length;
   return (by_length ? progress.content_length : progress.body_size + 1) > config_.body_collect_max;
 }
@@ -386,7 +384,7 @@ void worker::add_request(intake *in, kr_request *record) {
 
   if (in->open_body != nullptr) {
     record->flags |= KR_REQUEST_BODY_OPEN;
-    if (in->progress.continue_wanted && in->open_body->size == 0) record->flags |= KR_REQUEST_CONTINUE;
+    if (in->progress.continue_wanted) record->flags |= KR_REQUEST_CONTINUE;
     c->input = in->open_body;
     in->size = in->progress.head_size;  // the rest is there
   }
