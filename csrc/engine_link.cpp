@@ -274,6 +274,7 @@ void worker::end_link(connection *c, uint8_t asks) {
   c->flags &= static_cast<uint16_t>(~kGone);
   if ((asks & kAskDetach) != 0) return close(c);
   input_buffer *input = c->input;
+  if (input != nullptr && input->body_status == KR_ERR_REFUSED) count_reason(input->progress.decoder.reason());
   if ((asks & kAskAbort) != 0) c->flags |= kReset | kDead;
   // A body that was not read to its end would be taken for the next request.
   if ((asks & kAskClose) != 0 || (input != nullptr && input->body_open && !input->body_ended)) c->flags |= kCloseAfter;
