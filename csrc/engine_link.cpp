@@ -212,6 +212,8 @@ void worker::begin_link(connection *c) {
 }
 
 void worker::on_link_event(connection *c, uint32_t events) {
+  // Released since the mail was read: it is in the mailbox, or about to be, and its events come again.
+  if ((c->asks.load() & kAskEnd) != 0) return;
   uint32_t kinds = 0;
   const bool gone = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   if ((events & EPOLLOUT) != 0 || gone) {
