@@ -63,6 +63,9 @@ struct alignas(64) connection : net::timer_entry {
   engine::phase phase;
   std::atomic<bool> muted;    // a link: readable, and no longer polled for it, since nobody has asked
   std::atomic<uint8_t> asks;  // sequentially consistent, as muted: each side writes one and then reads the other
+
+  // Its address for the receiver and for epoll: kr_request.connection.
+  uint64_t id() const { return uint64_t{generation} << 32 | index; }
 };
 static_assert(sizeof(connection) == 64, "an idle connection costs one cache line");
 

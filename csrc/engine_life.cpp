@@ -91,6 +91,7 @@ void worker::accepted(int fd) {
 void worker::adopt(int fd) {
   connection *c = connections_.take();
   if (c != nullptr) {
+    if (config_.notify_conns != 0) notify(c, KR_NOTICE_OPENED);
     c->fd = fd;
     c->polled = kPollRead;
     c->phase = phase::idle;
@@ -98,10 +99,9 @@ void worker::adopt(int fd) {
     counters_.conns_idle.add(1);
     struct epoll_event event = {};
     event.events = kPollRead;
-    event.data.ptr = c;
+    event.data.u64 = c->id();
     counters_.syscalls.add(1);
     if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0 || (drained_ && !has_unread(c))) return close(c);
-    if (config_.notify_conns != 0) notify(c, KR_NOTICE_OPENED);
     return arm(c);
   }
   kernel_->close(fd);
@@ -310,6 +310,7 @@ void worker::refuse_late(connection *c, uint8_t reason) {
 // answer out of the peer's hands (RFC 9112 §9.6).
 void worker::linger(connection *c) {
   close_input(&pool_, &c->input);
+  c->flags &= static_cast<uint16_t>(~kUnparsed);
   counters_.syscalls.add(1);
   if (kernel_->shutdown(c->fd, SHUT_WR) != 0) return close(c);
   set_phase(c, phase::linger);
@@ -348,7 +349,7 @@ void worker::close(connection *c) {
   if ((c->flags & kReset) != 0) kernel_->reset_on_close(c->fd);
   if (config_.notify_conns != 0 && c->phase != phase::link) notify(c, KR_NOTICE_CLOSED);
   // A child between fork and exec holds the socket too: close alone would leave it
-  // in epoll, with the address of this slot.
+  // in epoll, which would report it for ever.
   counters_.syscalls.add(1);
   kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, c->fd, nullptr);
   kernel_->close(c->fd);

@@ -19,8 +19,6 @@ namespace kourier::engine {
 
 namespace {
 
-uint64_t id_of(const connection *c) { return uint64_t{c->generation} << 32 | c->index; }
-
 bool is_blocked(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
 // The kernel copies what it has room for; more than this in one call helps nobody.
@@ -206,11 +204,16 @@ void worker::begin_link(connection *c) {
   c->flags &= static_cast<uint16_t>(~kInBatch);
   set_phase(c, phase::link);
   ++link_count_;
+  KR_ASSERT(c->output == nullptr);
+  // It may come from waiting for its peer to read; and a link counts on hearing of bytes and of the end.
+  poll(c, kPollRead);
   // Its deadline is left where it stands: it passes without effect, or is moved at the release.
   if ((c->flags & kDead) != 0) kernel_->shutdown(c->fd, SHUT_RDWR);
 }
 
 void worker::on_link_event(connection *c, uint32_t events) {
+  // Released since the mail was read: it is in the mailbox, or about to be, and its events come again.
+  if ((c->asks.load() & kAskEnd) != 0) return;
   uint32_t kinds = 0;
   const bool gone = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   if ((events & EPOLLOUT) != 0 || gone) {
@@ -273,6 +276,7 @@ void worker::end_link(connection *c, uint8_t asks) {
   c->flags &= static_cast<uint16_t>(~kGone);
   if ((asks & kAskDetach) != 0) return close(c);
   input_buffer *input = c->input;
+  if (input != nullptr && input->body_status == KR_ERR_REFUSED) count_reason(input->progress.decoder.reason());
   if ((asks & kAskAbort) != 0) c->flags |= kReset | kDead;
   // A body that was not read to its end would be taken for the next request.
   if ((asks & kAskClose) != 0 || (input != nullptr && input->body_open && !input->body_ended)) c->flags |= kCloseAfter;
@@ -298,7 +302,7 @@ void worker::end_link(connection *c, uint8_t asks) {
 
 void worker::notify(const connection *c, uint32_t kinds) {
   KR_ASSERT(batch_.notices_used < batch::kNoticesMax);
-  batch_.notices[batch_.notices_used++] = {id_of(c), kinds, 0};
+  batch_.notices[batch_.notices_used++] = {c->id(), kinds, 0};
 }
 
 // Where no connection is being looked at that the receiver might change.
@@ -310,7 +314,8 @@ void worker::flush_notices() {
 void worker::end() {
   connections_.each([this](connection *c) {
     batch_.notices_used = 0;  // there is nobody to tell
-    if (c->phase == phase::link && (c->asks.load() & kAskEnd) == 0) {
+    // Also one that is being released: until it stands in the mailbox, its thread writes to it.
+    if (c->phase == phase::link) {
       kernel_->shutdown(c->fd, SHUT_RDWR);
     } else {
       close(c);

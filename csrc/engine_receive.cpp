@@ -210,7 +210,7 @@ void worker::take_repeats(intake *in) {
     *record = *first;
     record->base = in->data;
     record->body = in->data + size;
-    record->connection = uint64_t{in->conn->generation} << 32 | in->conn->index;
+    record->connection = in->conn->id();
     in->data += size;
     in->size -= size;
   }
@@ -307,23 +307,21 @@ bool worker::take_body(intake *in) {
       in->size = progress.head_size + progress.body_size;
     }
   }
-  if (!complete && leaves_body_open(progress, received)) return open_body(in);
+  // A client that has begun to send the body does not wait (RFC 9110 §10.1.1).
+  if (received != 0) progress.continue_wanted = false;
+  if (!complete && leaves_body_open(progress)) return open_body(in);
   if (!complete && progress.continue_wanted) {
-    // A client that has begun to send the body does not wait (RFC 9110 §10.1.1).
-    if (received == 0 && in->waits) {
-      in->put_off = true;
-      return false;
-    }
-    if (received == 0) add_continue(in);
+    KR_ASSERT(!in->waits);  // a receiver that may take it over waits itself
+    add_continue(in);
     progress.continue_wanted = false;
   }
   return complete;
 }
 
 // Whether a request whose body is incomplete goes to the receiver as it is.
-bool worker::leaves_body_open(const request_progress &progress, size_t received) const {
+bool worker::leaves_body_open(const request_progress &progress) const {
   if (!hands_over()) return false;
-  if (progress.continue_wanted && received == 0) return true;
+  if (progress.continue_wanted) return true;
   const bool by_length = progress.framing == http::body_framing::length;
   return (by_length ? progress.content_length : progress.body_size + 1) > config_.body_collect_max;
 }
@@ -379,14 +377,14 @@ void worker::add_request(intake *in, kr_request *record) {
   }
   [[maybe_unused]] const kr_request *added = add_record(in);
   KR_ASSERT(added == record);
-  record->connection = uint64_t{c->generation} << 32 | c->index;
+  record->connection = c->id();
   if (drained_) record->flags &= static_cast<uint8_t>(~KR_REQUEST_KEEP_ALIVE);
   batch_.fields_used += record->field_count;
   counters_.requests.add(1);
 
   if (in->open_body != nullptr) {
     record->flags |= KR_REQUEST_BODY_OPEN;
-    if (in->progress.continue_wanted && in->open_body->size == 0) record->flags |= KR_REQUEST_CONTINUE;
+    if (in->progress.continue_wanted) record->flags |= KR_REQUEST_CONTINUE;
     c->input = in->open_body;
     in->size = in->progress.head_size;  // the rest is there
   }
@@ -422,6 +420,7 @@ void worker::add_request(intake *in, kr_request *record) {
 // be lost if it takes the connection over: then it has to wait for another batch.
 void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t method_id) {
   if (in->waits) {
+    in->progress = request_progress{};  // what is wrong with it is found out by looking at its head again
     in->put_off = true;
     return;
   }

@@ -236,7 +236,7 @@ void worker::poll(connection *c, uint16_t events) {
   if (c->polled == events) return;
   struct epoll_event event = {};
   event.events = events;
-  event.data.ptr = c;
+  event.data.u64 = c->id();
   counters_.syscalls.add(1);
   const bool known = (c->flags & kUnpolled) == 0;
   if (kernel_->epoll_ctl(epoll_fd_, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &event) != 0) return;

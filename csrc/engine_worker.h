@@ -98,7 +98,7 @@ class worker {
   bool take_body(intake *in);
   // Whether the receiver may take connections over.
   bool hands_over() const { return config_.body_collect_max != UINT64_MAX; }
-  bool leaves_body_open(const request_progress &progress, size_t received) const;
+  bool leaves_body_open(const request_progress &progress) const;
   bool open_body(intake *in);
   kr_request *add_record(intake *in);
   void add_request(intake *in, kr_request *record);
