@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"runtime/debug"
 
 	"github.com/kourier-go/kourier/internal/abi"
@@ -30,6 +29,8 @@ type links interface {
 	take(b *abi.Batch, requests []abi.Request)
 	// notice delivers a notice.
 	notice(worker uint32, n *abi.Notice)
+	// yield is called at the end of a batch of which something was taken.
+	yield(worker uint32)
 }
 
 // A dispatcher has the requests of each batch answered by a Fast handler.
@@ -79,10 +80,8 @@ func (d *dispatcher) OnBatch(b *abi.Batch) {
 	}
 	w.leave()
 	if w.tookOver {
-		// The goroutines run before the core goes on, which then finds most of them done
-		// and need not be told of each.
 		w.tookOver = false
-		runtime.Gosched()
+		w.links.yield(b.Worker)
 	}
 }
 
