@@ -111,6 +111,9 @@ type settings struct {
 	targetSizeMax    uint32
 	fieldCountMax    uint32
 	bodySizeMax      uint64
+	bodyCollectMax   uint64
+	notifyConns      uint32
+	preface          uint32
 	reusePort        bool
 }
 
@@ -132,11 +135,12 @@ func (c Config) resolve(limits serverLimits) (settings, error) {
 		bodyRateMin:  check.rate("Config.MinBodyRate", c.MinBodyRate),
 		drainRateMin: check.rate("Config.MinDrainRate", c.MinDrainRate),
 
-		headSizeMax:   check.count("Server.MaxHeaderBytes", limits.MaxHeaderBytes, defaultMaxHeaderBytes, headBytesMax),
-		targetSizeMax: check.count("Config.MaxTargetBytes", c.MaxTargetBytes, defaultMaxTargetBytes, headBytesMax),
-		fieldCountMax: check.count("Server.MaxHeaderValueCount", limits.MaxHeaderValueCount, defaultMaxHeaderValueCount, fieldCountMax),
-		bodySizeMax:   bodySizeMax(c.MaxBodyBytes),
-		reusePort:     c.ReusePort,
+		headSizeMax:    check.count("Server.MaxHeaderBytes", limits.MaxHeaderBytes, defaultMaxHeaderBytes, headBytesMax),
+		targetSizeMax:  check.count("Config.MaxTargetBytes", c.MaxTargetBytes, defaultMaxTargetBytes, headBytesMax),
+		fieldCountMax:  check.count("Server.MaxHeaderValueCount", limits.MaxHeaderValueCount, defaultMaxHeaderValueCount, fieldCountMax),
+		bodySizeMax:    bodySizeMax(c.MaxBodyBytes),
+		bodyCollectMax: math.MaxUint64,
+		reusePort:      c.ReusePort,
 	}
 	if c.OnFull > PauseAccept {
 		check.fail("Config.OnFull", c.OnFull, "must be CloseOldestIdle, Refuse or PauseAccept")

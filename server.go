@@ -284,7 +284,7 @@ func (s *Server) start() error {
 		return nil
 	}
 	workers := int(s.settings.workers)
-	d := newDispatcher(s.Fast, workers, batchWrite, peerAddress, s.logHandler)
+	d := newDispatcher(s.Fast, nil, workers, batchWrite, peerAddress, s.logHandler)
 	started, err := startCore(s.settings, s.statics, d)
 	if err != nil {
 		return err

@@ -33,7 +33,11 @@ kr_status kr_wait(kr_core *core, uint32_t timeout_ms) { return core->engine.wait
 
 void kr_interrupt(kr_core *core) { core->engine.interrupt(); }
 
-void kr_stop(kr_core *core) { delete core; }
+void kr_stop(kr_core *core) { core->engine.stop(); }
+
+void kr_free(kr_core *core) { delete core; }
+
+void kr_close_idle(kr_core *core) { core->engine.close_idle(); }
 
 int32_t kr_is_worker(const kr_core *core) { return core->engine.is_worker() ? 1 : 0; }
 
@@ -45,6 +49,43 @@ kr_status kr_peer(const kr_batch *batch, uint64_t connection, uint8_t address_ou
                   uint16_t *port_out, uint8_t *family_out) {
   return static_cast<const kourier::engine::callback_batch *>(batch)->owner->peer(connection, address_out, scope_out,
                                                                                   port_out, family_out);
+}
+
+kr_status kr_link_read(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
+                       size_t *size_out, uint16_t *code_out) {
+  return core->engine.worker_at(worker)->link_read(connection, data, capacity, size_out, code_out);
+}
+
+kr_status kr_link_write(kr_core *core, uint32_t worker, uint64_t connection, const char *head, size_t head_size,
+                        const char *body, size_t body_size, size_t *size_out) {
+  return core->engine.worker_at(worker)->link_write(connection, head, head_size, body, body_size, size_out);
+}
+
+kr_status kr_link_send_file(kr_core *core, uint32_t worker, uint64_t connection, int file, int64_t *offset,
+                            size_t size) {
+  return core->engine.worker_at(worker)->link_send_file(connection, file, offset, size);
+}
+
+void kr_link_release(kr_core *core, uint32_t worker, uint64_t connection, uint32_t how) {
+  core->engine.worker_at(worker)->link_release(connection, how);
+}
+
+kr_status kr_link_detach(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
+                         size_t *size_out, int *fd_out) {
+  return core->engine.worker_at(worker)->link_detach(connection, data, capacity, size_out, fd_out);
+}
+
+kr_status kr_link_peer(kr_core *core, uint32_t worker, uint64_t connection, uint8_t address_out[16],
+                       uint32_t *scope_out, uint16_t *port_out, uint8_t *family_out) {
+  return core->engine.worker_at(worker)->peer(connection, address_out, scope_out, port_out, family_out);
+}
+
+int32_t kr_link_unsent(kr_core *core, uint32_t worker, uint64_t connection) {
+  return core->engine.worker_at(worker)->link_unsent(connection);
+}
+
+int kr_link_fd(kr_core *core, uint32_t worker, uint64_t connection) {
+  return core->engine.worker_at(worker)->link_fd(connection);
 }
 
 kr_status kr_stats(const kr_core *core, uint32_t worker, kr_worker_stats *stats_out) {

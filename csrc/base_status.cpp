@@ -16,6 +16,8 @@ const char *kr_status_text(kr_status status) {
       return "closed";
     case KR_ERR_BLOCKED:
       return "not finished yet";
+    case KR_ERR_REFUSED:
+      return "the peer has broken the protocol";
     default:
       return "unknown status";
   }

@@ -55,6 +55,13 @@ struct input_buffer {
   http::head_scanner scanner;
   request_progress progress;
 
+  // Of a link's request whose body is open: progress.content_length is what is still to come with
+  // body_framing::length, and progress.body_size counts the bytes from `begin` on that are decoded already.
+  bool body_open;
+  kr_status body_status;  // what kr_link_read answers from now on, unless KR_OK
+  bool body_ended;
+  size_t begin;  // of what was not read yet
+
   char *data() { return reinterpret_cast<char *>(this + 1); }
   size_t room() const { return block_size - sizeof(input_buffer) - size; }
 };

@@ -3,6 +3,7 @@
 #include "engine_connection.h"
 
 #include <algorithm>
+#include <new>
 
 #include "base_assert.h"
 
@@ -32,7 +33,7 @@ bool connection_table::map(slab *s, uint32_t slab_index) {
     slots[i].fd = -1;
     slots[i].index = slab_index * kSlabSlots + i;
     slots[i].generation = s->generation_next;
-    slots[i].next_free = i + 1 < kSlabSlots ? i + 1 : kNone;
+    slots[i].next = i + 1 < kSlabSlots ? i + 1 : kNone;
   }
   s->slots = slots;
   s->free_first = 0;
@@ -59,11 +60,11 @@ connection *connection_table::take() {
   }
   connection *c = &s->slots[s->free_first];
   KR_ASSERT(c->fd == -1);
-  s->free_first = c->next_free;
+  s->free_first = c->next;
   ++s->used_count;
   const uint32_t index = c->index;
   const uint32_t generation = c->generation;
-  *c = connection{};
+  c = new (c) connection{};
   c->fd = -1;
   c->index = index;
   c->generation = generation;
@@ -76,7 +77,7 @@ void connection_table::give(connection *c) {
   KR_ASSERT(s->used_count > 0);
   c->fd = -1;
   ++c->generation;
-  c->next_free = s->free_first;
+  c->next = s->free_first;
   s->free_first = c->index % kSlabSlots;
   first_open_ = std::min(first_open_, slab_index);
   if (--s->used_count != 0) return;

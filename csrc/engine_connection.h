@@ -1,6 +1,7 @@
 // A connection and the table of a worker's connections.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -19,31 +20,52 @@ enum class phase : uint8_t {
   body,    // the rest of a body
   write,   // the peer to read: the socket took not all; nothing is received meanwhile
   linger,  // the peer to close after the last answer, RFC 9112 §9.6
+  link,    // the receiver, which has taken it over
 };
 
 // Bits of connection::flags.
-enum : uint8_t {
+enum : uint16_t {
   kInBatch = 1,       // has requests in the batch that is being built or answered
   kCloseAfter = 2,    // closes when what is to be sent has been sent; nothing more is received
   kDead = 4,          // the socket failed or was given up: to be closed without another word
   kStarved = 8,       // recv failed for want of memory: not polled until the deadline
   kInIdleWheel = 32,  // its timer stands in the wheel of the idle ones
   kReset = 16,        // closes with RST: what was sent is not a whole answer, or is not being read
+  kUnparsed = 64,     // its input may hold a whole request that the batch had no room for
+  kUnpolled = 128,    // epoll does not know the socket
+  kGone = 256,        // as a link: the peer has closed, and the receiver was told so
+};
+
+// Bits of connection::asks: what a link wants of its worker.
+enum : uint8_t {
+  kAskRead = 1,   // KR_NOTICE_READABLE
+  kAskWrite = 2,  // KR_NOTICE_WRITABLE
+  kAskKeep = 4,   // kr_link_release, by how; the link ends
+  kAskClose = 8,
+  kAskAbort = 16,
+  kAskDetach = 32,  // kr_link_detach; the link ends
+  kAskMailed = 64,  // it stands in the worker's mailbox
+  kAskEnd = kAskKeep | kAskClose | kAskAbort | kAskDetach,
 };
 
 // One connection: a cache line, and all that an idle connection costs. Belongs
-// to one worker; only that thread touches it.
+// to one worker; only that thread touches it. While it is a link, `input` is the
+// thread's that has taken it over, and asks and muted are shared.
 struct alignas(64) connection : net::timer_entry {
   input_buffer *input;    // owned: an incomplete request, and what came behind it; null while there is none
   output_buffer *output;  // owned: what the socket did not take; null while there is none
   int32_t fd;             // owned; -1: the slot is free
   uint32_t index;         // slot in the table, for ever the same
   uint32_t generation;    // counts the connections that had this slot
-  uint32_t next_free;     // in the table's list, while the slot is free
-  engine::phase phase;
-  uint8_t flags;
+  uint32_t next;          // in the table's list while the slot is free, in the worker's mailbox while asks says so
+  uint16_t flags;
   uint16_t polled;  // the EPOLL* events that epoll was last asked for
-  uint32_t reserved;
+  engine::phase phase;
+  std::atomic<bool> muted;    // a link: readable, and no longer polled for it, since nobody has asked
+  std::atomic<uint8_t> asks;  // sequentially consistent, as muted: each side writes one and then reads the other
+
+  // Its address for the receiver and for epoll: kr_request.connection.
+  uint64_t id() const { return uint64_t{generation} << 32 | index; }
 };
 static_assert(sizeof(connection) == 64, "an idle connection costs one cache line");
 
@@ -67,7 +89,11 @@ class connection_table {
   void give(connection *c);
 
   // The connection that has this address, or null when it is gone.
+  // For a link any thread may ask: the table keeps the slab where it is.
   connection *find(uint32_t index, uint32_t generation) const;
+
+  // The slot at `index`, which is in use.
+  connection *at(uint32_t index) const { return &slabs_[index / kSlabSlots].slots[index % kSlabSlots]; }
 
   // Calls visit(connection *) for every one that has a descriptor. It may give that one back.
   template <typename Visit>

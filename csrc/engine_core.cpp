@@ -98,15 +98,30 @@ void *core::thread_main(void *slot) {
 }
 
 core::~core() {
+  stop();
+  const uint32_t count = slots_ != nullptr ? shared_.config.workers : 0;
+  for (uint32_t i = 0; i < count; ++i) delete slots_[i].worker;
+  delete[] slots_;
+  delete[] shared_.peers;
+}
+
+void core::stop() {
+  if (stopped_) return;
+  stopped_ = true;
   interrupt();
   const uint32_t count = slots_ != nullptr ? shared_.config.workers : 0;
   for (uint32_t i = 0; i < count; ++i) {
     if (slots_[i].started) ::pthread_join(slots_[i].thread, nullptr);
   }
-  for (uint32_t i = 0; i < count; ++i) delete slots_[i].worker;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (slots_[i].started) slots_[i].worker->end();
+  }
   close_listeners();
-  delete[] slots_;
-  delete[] shared_.peers;
+}
+
+void core::close_idle() {
+  shared_.idle_closes.fetch_add(1, std::memory_order_relaxed);
+  wake_all();
 }
 
 void core::close_listeners() {

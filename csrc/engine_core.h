@@ -1,4 +1,4 @@
-// A core: the workers and their threads, from kr_start to kr_stop.
+// A core: the workers and their threads, from kr_start to kr_free.
 #pragma once
 
 #include <pthread.h>
@@ -15,7 +15,7 @@ namespace kourier::engine {
 class core {
  public:
   explicit core(const net::system *kernel) : kernel_(kernel) {}
-  // Interrupts and joins what was started, closes every descriptor.
+  // Stops what was started.
   ~core();
   core(const core &) = delete;
   core &operator=(const core &) = delete;
@@ -26,6 +26,11 @@ class core {
   [[nodiscard]] kr_status drain();
   [[nodiscard]] kr_status wait(uint32_t timeout_ms);
   void interrupt();
+  // Interrupts and joins, and closes every descriptor but those of links. Again: no effect.
+  void stop();
+  void close_idle();
+  // The worker of that index, below kr_config.workers.
+  engine::worker *worker_at(uint32_t index) const { return slots_[index].worker; }
   bool is_worker() const;
   [[nodiscard]] kr_status stats(uint32_t worker_index, kr_worker_stats *stats_out) const;
 
@@ -46,6 +51,7 @@ class core {
   shared shared_;
   thread_slot *slots_ = nullptr;  // shared_.config.workers of them
   bool listeners_open_ = true;
+  bool stopped_ = false;
 };
 
 }  // namespace kourier::engine

@@ -41,6 +41,7 @@ void worker::accept_all(uint32_t listener_index) {
     if (fd >= 0) {
       if (common_->listeners[listener_index].tcp) net::set_tcp_options(fd);
       accepted(fd);
+      flush_notices();
       continue;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
@@ -90,14 +91,15 @@ void worker::accepted(int fd) {
 void worker::adopt(int fd) {
   connection *c = connections_.take();
   if (c != nullptr) {
+    if (config_.notify_conns != 0) notify(c, KR_NOTICE_OPENED);
     c->fd = fd;
-    c->polled = EPOLLIN;
+    c->polled = kPollRead;
     c->phase = phase::idle;
     counters_.conns.add(1);
     counters_.conns_idle.add(1);
     struct epoll_event event = {};
-    event.events = EPOLLIN;
-    event.data.ptr = c;
+    event.events = kPollRead;
+    event.data.u64 = c->id();
     counters_.syscalls.add(1);
     if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0 || (drained_ && !has_unread(c))) return close(c);
     return arm(c);
@@ -113,6 +115,7 @@ void worker::take_inbox() {
   int fds[256];
   const size_t count = common_->peers[index_].inbox.take(fds, sizeof(fds) / sizeof(fds[0]));
   for (size_t i = 0; i < count; ++i) adopt(fds[i]);
+  flush_notices();
 }
 
 bool worker::make_place() { return config_.on_full == KR_ON_FULL_CLOSE_OLDEST_IDLE && close_oldest_idle(); }
@@ -124,10 +127,14 @@ bool worker::has_unread(const connection *c) const {
 }
 
 bool worker::close_oldest_idle() {
-  for (int attempt = 0; attempt < 8; ++attempt) {
+  for (int attempt = 0; attempt < kOldestIdleBudget; ++attempt) {
     auto *oldest = static_cast<connection *>(
         idle_wheel_.earliest([](const net::timer_entry *) { return true; }, kOldestIdleBudget));
     if (oldest == nullptr) return false;
+    if (oldest->phase == phase::link) {
+      idle_wheel_.disarm(oldest);  // taken over since, and armed again at its release
+      continue;
+    }
     if (has_unread(oldest)) {
       arm(oldest);  // its request has come: not idle any more
       continue;
@@ -165,13 +172,18 @@ void worker::begin_drain() {
   for (uint32_t i = 0; i < count; ++i) {
     kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, common_->listeners[i].fd, nullptr);
   }
-  connections_.each([this](connection *c) {
-    // A request that has arrived is answered, although nobody has looked at it yet.
-    if (c->phase == phase::idle && !has_unread(c)) close(c);
-  });
+  close_idle();
   const std::lock_guard<std::mutex> lock(common_->mutex);
   ++common_->drained_count;
   common_->changed.notify_all();
+}
+
+void worker::close_idle() {
+  connections_.each([this](connection *c) {
+    // A request that has arrived is answered, although nobody has looked at it yet.
+    if (c->phase == phase::idle && !has_unread(c)) close(c);
+    flush_notices();
+  });
 }
 
 // ------------------------------------------------------------------- deadlines
@@ -198,6 +210,7 @@ void worker::arm(connection *c) {
     if (c->phase == phase::body && config_.body_rate_min != 0) due = std::min(due, c->input->rate.ms());
   }
   // An idle connection stands in a wheel of its own, where the oldest is found without looking at the others.
+  KR_ASSERT(c->phase != phase::link);
   const bool to_idle = c->phase == phase::idle && (c->flags & kStarved) == 0;
   if (to_idle != ((c->flags & kInIdleWheel) != 0)) {
     wheel_of(c)->disarm(c);
@@ -216,6 +229,7 @@ void worker::expire() {
       net::timer_entry *entry = wheel->take_expired(now_ms_);
       if (entry == nullptr) break;
       on_deadline(static_cast<connection *>(entry));
+      flush_notices();
     }
   }
 }
@@ -225,7 +239,7 @@ void worker::on_deadline(connection *c) {
     return timeout_ms != 0 && now_ms_ >= start_ms + timeout_ms;
   };
   if ((c->flags & kStarved) != 0) {
-    c->flags &= static_cast<uint8_t>(~kStarved);
+    c->flags &= static_cast<uint16_t>(~kStarved);
     return settle(c);
   }
   switch (c->phase) {
@@ -253,6 +267,8 @@ void worker::on_deadline(connection *c) {
       return arm(c);
     case phase::linger:
       return close(c);
+    case phase::link:
+      return;  // from before it was taken over
   }
 }
 
@@ -294,10 +310,11 @@ void worker::refuse_late(connection *c, uint8_t reason) {
 // answer out of the peer's hands (RFC 9112 §9.6).
 void worker::linger(connection *c) {
   close_input(&pool_, &c->input);
+  c->flags &= static_cast<uint16_t>(~kUnparsed);
   counters_.syscalls.add(1);
   if (kernel_->shutdown(c->fd, SHUT_WR) != 0) return close(c);
   set_phase(c, phase::linger);
-  poll(c, EPOLLIN);
+  poll(c, kPollRead);
   arm(c);
 }
 
@@ -330,8 +347,9 @@ void worker::close(connection *c) {
   counters_.conns.subtract(1);
   counters_.syscalls.add(1);
   if ((c->flags & kReset) != 0) kernel_->reset_on_close(c->fd);
+  if (config_.notify_conns != 0 && c->phase != phase::link) notify(c, KR_NOTICE_CLOSED);
   // A child between fork and exec holds the socket too: close alone would leave it
-  // in epoll, with the address of this slot.
+  // in epoll, which would report it for ever.
   counters_.syscalls.add(1);
   kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, c->fd, nullptr);
   kernel_->close(c->fd);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "base_assert.h"
 #include "engine_worker.h"
@@ -24,6 +25,14 @@ constexpr size_t kInputRoomMin = 256;
 constexpr size_t kBodyRoomMax = 64 * 1024;
 // What a slow start may not cost: a new buffer has room for this much beyond what it holds.
 constexpr size_t kInputRoomFirst = 128;
+// A chunked body is received into a buffer of this size when a link reads it.
+constexpr size_t kChunkedRoom = 8 * 1024;
+
+constexpr std::string_view kPrefaceHead = "PRI * HTTP/2.0\r\n\r\n";
+
+bool begins_preface(const char *data, size_t size) {
+  return kPrefaceHead.substr(0, size) == std::string_view(data, size).substr(0, kPrefaceHead.size());
+}
 
 // For sizes from 16 on, which every head has. Short and seldom long: not worth a call of memcmp.
 bool is_equal(const char *a, const char *b, size_t size) {
@@ -43,12 +52,9 @@ bool is_equal(const char *a, const char *b, size_t size) {
 }  // namespace
 
 // What was received from one connection and is being cut into requests. While it
-// exists it owns `source`, and the connection's own input is null, unless requests
-// had to be held back: then what is left over goes behind those.
+// exists it owns `source`, and the connection's own input is null.
 struct worker::intake {
   connection *conn;
-  uint32_t conn_index;
-  uint32_t conn_generation;
   input_buffer *source;  // where data lies; null: in the arena
   char *data;            // from the request that is looked at on
   size_t size;
@@ -57,6 +63,9 @@ struct worker::intake {
   uint64_t body_taken;        // of a complete body, as it was received
   share *current;             // this connection's share of the batch; null: none yet
   bool scanned;               // the head at `data` is worth parsing
+  bool put_off;               // what is left is for another batch
+  bool waits;                 // requests of it wait for the receiver, which may take the connection over
+  input_buffer *open_body;    // owned: of the request that is being taken, whose body has not come whole; else null
 };
 
 void worker::on_readable(connection *c) {
@@ -136,56 +145,56 @@ void worker::receive_failed(connection *c, ssize_t result, int error) {
 void worker::parse(connection *c, char *data, size_t size, input_buffer *source) {
   intake in = {};
   in.conn = c;
-  in.conn_index = c->index;
-  in.conn_generation = c->generation;
   in.source = source;
   in.data = data;
   in.size = size;
   in.scanned = source == nullptr;
+  c->flags &= static_cast<uint16_t>(~kUnparsed);
   if (source != nullptr) {
     in.progress = source->progress;
     c->input = nullptr;
   }
-  const bool open = take_requests(&in);
-  if (!open) {
-    // The connection went while its first requests were answered.
-    close_input(&pool_, &in.source);
-    return;
-  }
+  take_requests(&in);
   keep_rest(&in);
+  if (in.put_off && c->input != nullptr) c->flags |= kUnparsed;
   if (in.current == nullptr) settle(c);
 }
 
-// Puts requests into the batch until none is complete. False: the connection is gone.
-bool worker::take_requests(intake *in) {
+// Puts requests into the batch until none is complete.
+void worker::take_requests(intake *in) {
   while (in->size != 0) {
     if (in->progress.head_size == 0) take_repeats(in);
-    if (in->size == 0) break;
+    if (in->size == 0) return;
     if (!batch_.has_room() || batch_.core_answers_tail(batch::kCoreAnswerMax) == nullptr) {
-      if (!make_room(in)) return in->conn != nullptr;
+      if (in->current != nullptr) {
+        in->put_off = true;
+        return;
+      }
+      dispatch();
     }
     // The request's place in the batch; it counts once it is complete.
     kr_request *request = &batch_.requests[batch_.requests_used];
     bool described = false;
     if (in->progress.head_size == 0) {
-      if (!take_head(in, request)) return true;
+      if (!take_head(in, request)) return;
       described = true;
     }
     const http::body_framing framing = in->progress.framing;
     if (framing == http::body_framing::chunked && in->current != nullptr) {
       // Decoding overwrites the bytes that the connection would have to keep if
       // an earlier answer of this batch blocked it. So that one is given first.
-      if (!make_room(in)) return in->conn != nullptr;
-      continue;
+      in->put_off = true;
+      return;
     }
     in->body_size = 0;
     in->body_taken = 0;
-    if (framing != http::body_framing::none && !take_body(in)) return true;
+    if (framing != http::body_framing::none && !take_body(in)) return;
     if (!described) describe_again(in, request);
     request->body_size = in->body_size;
     add_request(in, request);
+    if ((request->flags & KR_REQUEST_PREFACE) != 0) in->put_off = true;
+    if (in->put_off || in->conn->input != nullptr) return;  // later, or not before an open body was read
   }
-  return true;
 }
 
 // What a head means depends on its octets alone: those that equal the last one of the
@@ -201,7 +210,7 @@ void worker::take_repeats(intake *in) {
     *record = *first;
     record->base = in->data;
     record->body = in->data + size;
-    record->connection = uint64_t{in->conn->generation} << 32 | in->conn->index;
+    record->connection = in->conn->id();
     in->data += size;
     in->size -= size;
   }
@@ -209,6 +218,7 @@ void worker::take_repeats(intake *in) {
   if (count == 0) return;
   in->current->consumed += count * size;
   in->scanned = true;
+  in->waits = hands_over();
   batch_.unanswered += count;
   counters_.requests.add(count);
 }
@@ -224,6 +234,9 @@ bool worker::take_head(intake *in, kr_request *request) {
   const http::verdict verdict = http::parse_head(in->data, in->size, limits_, batch_.fields_tail(), request, &head);
   if (verdict == http::verdict::more) return false;
   if (verdict == http::verdict::bad) {
+    if (config_.preface != 0 && head.reason == KR_REASON_BAD_VERSION && begins_preface(in->data, in->size)) {
+      return take_preface(in, request);
+    }
     add_refusal(in, head.status, head.reason, head.method_id);
     return false;
   }
@@ -241,6 +254,22 @@ bool worker::take_head(intake *in, kr_request *request) {
   return true;
 }
 
+// HTTP/2 with prior knowledge: what follows is the receiver's to read.
+bool worker::take_preface(intake *in, kr_request *request) {
+  if (in->size < kPrefaceHead.size()) return false;
+  *request = kr_request{};
+  request->base = in->data;
+  request->fields = batch_.fields_tail();
+  request->body = in->data + kPrefaceHead.size();
+  request->method_size = 3;
+  request->target_offset = request->path_offset = 4;
+  request->target_size = request->path_size = 1;
+  request->flags = KR_REQUEST_KEEP_ALIVE | KR_REQUEST_PREFACE;
+  in->progress = request_progress{};
+  in->progress.head_size = static_cast<uint32_t>(kPrefaceHead.size());
+  return true;
+}
+
 // The head was found to be whole before the body was, and its table was not kept.
 void worker::describe_again(intake *in, kr_request *request) {
   http::head_facts head;
@@ -249,7 +278,8 @@ void worker::describe_again(intake *in, kr_request *request) {
   KR_ASSERT(verdict == http::verdict::done);
 }
 
-// True: the body is complete, and in->body_size and in->body_taken say how long it is.
+// True: the body is complete, and in->body_size and in->body_taken say how long it is,
+// or it is the receiver's to read, and in->open_body is where it goes on.
 bool worker::take_body(intake *in) {
   request_progress &progress = in->progress;
   const size_t received = in->size - progress.head_size;
@@ -277,40 +307,43 @@ bool worker::take_body(intake *in) {
       in->size = progress.head_size + progress.body_size;
     }
   }
+  // A client that has begun to send the body does not wait (RFC 9110 §10.1.1).
+  if (received != 0) progress.continue_wanted = false;
+  if (!complete && leaves_body_open(progress)) return open_body(in);
   if (!complete && progress.continue_wanted) {
-    // A client that has begun to send the body does not wait (RFC 9110 §10.1.1).
-    if (received == 0) add_continue(in);
+    KR_ASSERT(!in->waits);  // a receiver that may take it over waits itself
+    add_continue(in);
     progress.continue_wanted = false;
   }
   return complete;
 }
 
-// Answers what the batch holds. False: go on with nothing of this input.
-bool worker::make_room(intake *in) {
-  if (in->current == nullptr) {
-    dispatch();
-    return true;
-  }
-  return dispatch_within(in);
+// Whether a request whose body is incomplete goes to the receiver as it is.
+bool worker::leaves_body_open(const request_progress &progress) const {
+  if (!hands_over()) return false;
+  if (progress.continue_wanted) return true;
+  const bool by_length = progress.framing == http::body_framing::length;
+  return (by_length ? progress.content_length : progress.body_size + 1) > config_.body_collect_max;
 }
 
-// Answers what the batch holds, requests of this very input among it. False: the
-// connection is gone (in->conn is null then), blocked, or closing.
-bool worker::dispatch_within(intake *in) {
-  connection *c = in->conn;
-  in->current = nullptr;
-  dispatch();
-  if (connections_.find(in->conn_index, in->conn_generation) != c) {
-    in->conn = nullptr;
+// Makes a buffer of what has come of the body.
+bool worker::open_body(intake *in) {
+  const bool chunked = in->progress.framing == http::body_framing::chunked;
+  const size_t size = in->size - in->progress.head_size;
+  input_buffer *input = open_input(&pool_, size + (chunked ? kChunkedRoom : 0), now_ms_);
+  if (input == nullptr) {
+    count_reason(KR_REASON_NO_MEMORY);
+    in->conn->flags |= kDead;
+    in->size = 0;
     return false;
   }
-  if (c->phase == phase::linger || (c->flags & kCloseAfter) != 0) in->size = 0;
-  if (in->size == 0) return false;
-  if (c->output != nullptr) {
-    // Looked at anew when the peer has read.
-    in->progress.head_size = 0;
-    return false;
-  }
+  std::memcpy(input->data(), in->data + in->progress.head_size, size);
+  input->size = size;
+  input->progress = in->progress;
+  input->body_open = true;
+  in->open_body = input;
+  in->body_size = 0;
+  in->body_taken = 0;
   return true;
 }
 
@@ -329,13 +362,6 @@ kr_request *worker::add_record(intake *in) {
 // Takes the request at in->data, described in its place, into the batch.
 void worker::add_request(intake *in, kr_request *record) {
   connection *c = in->conn;
-  [[maybe_unused]] const kr_request *added = add_record(in);
-  KR_ASSERT(added == record);
-  record->connection = uint64_t{c->generation} << 32 | c->index;
-  if (drained_) record->flags &= static_cast<uint8_t>(~KR_REQUEST_KEEP_ALIVE);
-  batch_.fields_used += record->field_count;
-  counters_.requests.add(1);
-
   const kr_static *answer = nullptr;
   if (!common_->static_answers.empty()) {
     // "GET http://a" asks for "/", RFC 9112 §3.2.1.
@@ -343,8 +369,27 @@ void worker::add_request(intake *in, kr_request *record) {
         record->path_size == 0 && record->method != KR_METHOD_OPTIONS && record->method != KR_METHOD_CONNECT;
     answer = common_->static_answers.find(record->method, root ? "/" : record->base + record->path_offset,
                                           root ? 1 : record->path_size);
+    if (answer != nullptr && in->waits) {
+      close_input(&pool_, &in->open_body);
+      in->put_off = true;
+      return;
+    }
+  }
+  [[maybe_unused]] const kr_request *added = add_record(in);
+  KR_ASSERT(added == record);
+  record->connection = c->id();
+  if (drained_) record->flags &= static_cast<uint8_t>(~KR_REQUEST_KEEP_ALIVE);
+  batch_.fields_used += record->field_count;
+  counters_.requests.add(1);
+
+  if (in->open_body != nullptr) {
+    record->flags |= KR_REQUEST_BODY_OPEN;
+    if (in->progress.continue_wanted) record->flags |= KR_REQUEST_CONTINUE;
+    c->input = in->open_body;
+    in->size = in->progress.head_size;  // the rest is there
   }
   if (answer != nullptr) {
+    if (in->open_body != nullptr) record->flags &= static_cast<uint8_t>(~KR_REQUEST_KEEP_ALIVE);
     char *out = batch_.core_answers_tail(http::static_size_max(*answer));
     record->answer_flags = KR_ANSWER_DONE;
     record->answer_source = kAnswerInCore;
@@ -355,9 +400,11 @@ void worker::add_request(intake *in, kr_request *record) {
     batch_.core_answers_used += record->answer_size;
   } else {
     ++batch_.unanswered;
+    in->waits = hands_over();
   }
 
-  const bool plain = answer == nullptr && in->progress.framing == http::body_framing::none;
+  const bool plain = answer == nullptr && (record->flags & KR_REQUEST_PREFACE) == 0 &&
+                     in->progress.framing == http::body_framing::none;
   batch_.repeatable = plain ? record : nullptr;
   const size_t taken = in->progress.head_size + in->body_taken;
   in->current->consumed += taken;
@@ -369,7 +416,14 @@ void worker::add_request(intake *in, kr_request *record) {
   if ((record->flags & KR_REQUEST_KEEP_ALIVE) == 0) in->size = 0;
 }
 
+// What the core answers must not come before what the receiver has yet to answer, nor
+// be lost if it takes the connection over: then it has to wait for another batch.
 void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t method_id) {
+  if (in->waits) {
+    in->progress = request_progress{};  // what is wrong with it is found out by looking at its head again
+    in->put_off = true;
+    return;
+  }
   count_reason(reason);
   kr_request *record = add_record(in);
   *record = kr_request{};
@@ -406,28 +460,25 @@ void worker::add_continue(intake *in) {
 void worker::keep_rest(intake *in) {
   connection *c = in->conn;
   const bool untouched = in->source != nullptr && in->data == in->source->data() && in->size != 0;
-  if (untouched && c->input == nullptr) {
+  if (untouched) {
     in->source->size = in->size;
     in->source->progress = in->progress;
     c->input = in->source;
     return;
   }
   if (in->size != 0) {
-    // Requests that were held back stand before it; it has not been looked into then.
-    const bool behind_held = c->input != nullptr;
-    if (!behind_held) c->input = open_input(&pool_, in->size + kInputRoomFirst, now_ms_);
-    if (c->input == nullptr || !reserve_input(&pool_, &c->input, in->size)) {
+    c->input = open_input(&pool_, in->size + kInputRoomFirst, now_ms_);
+    if (c->input == nullptr) {
       count_reason(KR_REASON_NO_MEMORY);
       c->flags |= kDead;
     } else {
-      std::memcpy(c->input->data() + c->input->size, in->data, in->size);
-      c->input->size += in->size;
-      if (!behind_held) c->input->progress = in->progress;
+      std::memcpy(c->input->data(), in->data, in->size);
+      c->input->size = in->size;
+      c->input->progress = in->progress;
     }
   }
   if (in->current != nullptr) {
     in->current->retired = in->source;
-    in->source = nullptr;
   } else {
     close_input(&pool_, &in->source);
   }

@@ -87,13 +87,13 @@ void worker::send_share(share *s, uint32_t end, const char *extra, size_t extra_
   gather parts(this, s->conn);
   while (s->sent < end && !s->closing) {
     const kr_request &request = batch_.requests[s->sent];
-    if (request.answer_flags == 0) break;
+    if ((request.answer_flags & (KR_ANSWER_DONE | KR_ANSWER_CLOSE | KR_ANSWER_ABORT)) == 0) break;
     const char *source = request.answer_source == kAnswerInOut ? batch_.out : batch_.core_answers;
     parts.add(source + request.answer_offset, request.answer_size);
     const uint32_t answer_class = request.answer_code / 100;
     if (answer_class < 6) counters_.responses[answer_class].add(1);
     ++s->sent;
-    const bool keep_alive = (request.flags & KR_REQUEST_KEEP_ALIVE) != 0;
+    const bool keep_alive = (request.flags & (KR_REQUEST_KEEP_ALIVE | KR_REQUEST_BODY_OPEN)) == KR_REQUEST_KEEP_ALIVE;
     if (!keep_alive || (request.answer_flags & (KR_ANSWER_CLOSE | KR_ANSWER_ABORT)) != 0) s->closing = true;
     if ((request.answer_flags & KR_ANSWER_ABORT) != 0) {
       parts.flush();
@@ -134,7 +134,13 @@ void worker::finish_share(share *s) {
   connection *c = s->conn;
   const uint32_t end = s->first + s->count;
   send_share(s, end, nullptr, 0);
-  if (s->sent < end && !s->closing) hold_back(s);
+  if (s->sent < end && !s->closing) {
+    if ((batch_.requests[s->sent].answer_flags & KR_ANSWER_LATER) != 0) {
+      close_input(&pool_, &s->retired);
+      return begin_link(c);
+    }
+    hold_back(s);
+  }
   close_input(&pool_, &s->retired);
   if (s->closing) {
     c->flags |= kCloseAfter;
@@ -204,7 +210,7 @@ void worker::on_writable(connection *c) {
 
 // Decides what a connection waits for, and until when.
 void worker::settle(connection *c) {
-  c->flags &= static_cast<uint8_t>(~kInBatch);
+  c->flags &= static_cast<uint16_t>(~kInBatch);
   if ((c->flags & kDead) != 0) return close(c);
   if (c->output != nullptr) {
     set_phase(c, phase::write);
@@ -219,7 +225,8 @@ void worker::settle(connection *c) {
     } else {
       set_phase(c, c->input->progress.head_size == 0 ? phase::head : phase::body);
     }
-    poll(c, EPOLLIN);
+    // A socket that can be written to reports itself at once, and so has its input parsed on.
+    poll(c, (c->flags & kUnparsed) != 0 ? kPollRead | EPOLLOUT : kPollRead);
   }
   start_rate(c);
   arm(c);
@@ -229,10 +236,21 @@ void worker::poll(connection *c, uint16_t events) {
   if (c->polled == events) return;
   struct epoll_event event = {};
   event.events = events;
-  event.data.ptr = c;
+  event.data.u64 = c->id();
   counters_.syscalls.add(1);
-  if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, c->fd, &event) != 0) return;
+  const bool known = (c->flags & kUnpolled) == 0;
+  if (kernel_->epoll_ctl(epoll_fd_, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &event) != 0) return;
+  c->flags &= static_cast<uint16_t>(~kUnpolled);
   c->polled = events;
+}
+
+// Nothing is reported any more, not even that the peer has gone.
+void worker::unpoll(connection *c) {
+  if ((c->flags & kUnpolled) != 0) return;
+  counters_.syscalls.add(1);
+  kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, c->fd, nullptr);
+  c->flags |= kUnpolled;
+  c->polled = 0;
 }
 
 void worker::set_phase(connection *c, phase p) {

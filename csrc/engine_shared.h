@@ -44,6 +44,7 @@ struct shared {
 
   std::atomic<bool> draining{false};  // set before the workers are woken; a worker acts on it once
   std::atomic<bool> stopping{false};
+  std::atomic<uint32_t> idle_closes{0};  // counts the calls of kr_close_idle; relaxed
 
   std::mutex mutex;                 // guards drained_count
   std::condition_variable changed;  // drained_count, or conns has become 0 while draining

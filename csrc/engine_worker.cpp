@@ -16,12 +16,14 @@ namespace kourier::engine {
 namespace {
 
 constexpr int kEventsMax = 512;
+constexpr int kLinkCheckMs = 500;  // how long the release of a link may go unnoticed that wakes nobody
 constexpr size_t kWheelsSize = 2 * net::timer_wheel::kSlotCount * sizeof(net::timer_entry *);
 
-// What epoll hands back for an event: the address of a connection, which is a
-// multiple of 64, or one of these.
-constexpr uint64_t kListenerTag = 1;  // with the listener's index above the low byte
-constexpr uint64_t kWakeTag = 2;
+// What epoll hands back for an event: the id of a connection, or one of these in the
+// place of its slot. Not its address: it may have gone between epoll_wait and the look
+// at its event, and the slot to somebody else, or to the system.
+constexpr uint32_t kListenerTag = 0xffffffff;  // with the listener's index in the place of the generation
+constexpr uint32_t kWakeTag = 0xfffffffe;
 
 }  // namespace
 
@@ -37,7 +39,10 @@ worker::worker(shared *common, uint32_t index, const net::system *kernel)
       now_ms_(kernel->now_ms()) {}
 
 worker::~worker() {
-  connections_.each([this](connection *c) { close(c); });
+  connections_.each([this](connection *c) {
+    batch_.notices_used = 0;  // there is nobody to tell
+    close(c);
+  });
   if (wheel_slots_ != nullptr) pages_.unmap(wheel_slots_, kWheelsSize);
   if (epoll_fd_ >= 0) ::close(epoll_fd_);
 }
@@ -60,6 +65,7 @@ kr_status worker::open() {
   view_.out = batch_.out;
   view_.out_capacity = batch::kOutSize;
   view_.requests = batch_.requests;
+  view_.notices = batch_.notices;
   view_.date = date_.text;
   view_.date_size = http::date_line::kSize;
   return KR_OK;
@@ -69,7 +75,7 @@ kr_status worker::poll_listener(uint32_t index) {
   struct epoll_event event = {};
   // A connection wakes one of the workers that share the socket, not all.
   event.events = EPOLLIN | EPOLLEXCLUSIVE;
-  event.data.u64 = uint64_t{index} << 8 | kListenerTag;
+  event.data.u64 = uint64_t{index} << 32 | kListenerTag;
   if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, common_->listeners[index].fd, &event) != 0 && errno != EEXIST) {
     return KR_ERR_SYSTEM;
   }
@@ -88,17 +94,24 @@ int worker::wait_ms(int timeout_ms_max) const {
     const int until = accept_again_ms_ > now_ms_ ? static_cast<int>(accept_again_ms_ - now_ms_) : 0;
     wait = wait < 0 ? until : std::min(wait, until);
   }
+  if (link_count_ != 0) wait = wait < 0 ? kLinkCheckMs : std::min(wait, kLinkCheckMs);
   if (timeout_ms_max >= 0) wait = wait < 0 ? timeout_ms_max : std::min(wait, timeout_ms_max);
   return wait;
 }
 
 void worker::turn(int timeout_ms_max) {
   struct epoll_event events[kEventsMax];
-  const int count = kernel_->epoll_wait(epoll_fd_, events, kEventsMax, wait_ms(timeout_ms_max));
+  take_mail();
+  asleep_.store(true);
+  // What was mailed before this look wakes nobody, what is mailed after it does.
+  const bool idle = batch_.empty() && batch_.notices_used == 0 && mailbox_.load() == kNoMail;
+  const int count = kernel_->epoll_wait(epoll_fd_, events, kEventsMax, idle ? wait_ms(timeout_ms_max) : 0);
+  asleep_.store(false, std::memory_order_relaxed);
   now_ms_ = kernel_->now_ms();
   date_.update(kernel_->unix_seconds());
   counters_.turns.add(1);
 
+  take_mail();
   for (int i = 0; i < count; ++i) on_event(events[i]);
   dispatch();
   batch_.arena_used = 0;
@@ -115,22 +128,30 @@ void worker::turn(int timeout_ms_max) {
   }
   if (woken_) take_inbox();
   if (accept_again_ms_ != 0 && now_ms_ >= accept_again_ms_) resume_accepting();
+  const uint32_t idle_closes = common_->idle_closes.load(std::memory_order_relaxed);
+  if (idle_closes != idle_closes_) {
+    idle_closes_ = idle_closes;
+    close_idle();
+  }
   if (!drained_ && common_->draining.load(std::memory_order_acquire)) begin_drain();  // acquire: pairs with kr_drain
 }
 
 void worker::on_event(const struct epoll_event &event) {
-  const uint64_t tag = event.data.u64;
+  const uint32_t tag = static_cast<uint32_t>(event.data.u64);
   if (tag == kWakeTag) {
     woken_ = true;
     return;
   }
-  if ((tag & 0xff) == kListenerTag) {
-    const uint32_t index = static_cast<uint32_t>(tag >> 8);
+  if (tag == kListenerTag) {
+    const uint32_t index = static_cast<uint32_t>(event.data.u64 >> 32);
     ready_listeners_[index / 64] |= uint64_t{1} << index % 64;
     any_listener_ready_ = true;
     return;
   }
-  auto *c = reinterpret_cast<connection *>(tag);
+  connection *c = connections_.find(tag, static_cast<uint32_t>(event.data.u64 >> 32));
+  if (c == nullptr) return;  // closed since
+  if (c->phase == phase::link) return on_link_event(c, event.events);
+  if ((c->flags & kInBatch) != 0) return;  // it will be reported again
   if ((c->flags & kStarved) != 0) {
     // It is not polled, but its end is told all the same.
     if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) close(c);
@@ -138,16 +159,20 @@ void worker::on_event(const struct epoll_event &event) {
   }
   if (c->output != nullptr) {
     on_writable(c);
+  } else if ((c->flags & kUnparsed) != 0) {
+    parse(c, c->input->data(), c->input->size, c->input);
   } else {
     on_readable(c);
   }
 }
 
 void worker::dispatch() {
-  if (batch_.empty()) return;
+  if (batch_.empty() && batch_.notices_used == 0) return;
   share_cursor_ = 0;
-  if (batch_.unanswered != 0) {
+  if (batch_.unanswered != 0 || batch_.notices_used != 0) {
     view_.count = batch_.requests_used;
+    view_.notice_count = batch_.notices_used;
+    batch_.notices_used = 0;
     view_.out_size = 0;
     view_.now_ms = static_cast<uint32_t>(now_ms_);
     counters_.batches.add(1);

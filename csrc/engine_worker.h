@@ -9,8 +9,10 @@
 #pragma once
 
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/uio.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -53,7 +55,20 @@ class worker {
   // Asks for readable events of shared::listeners[index]. Any thread.
   [[nodiscard]] kr_status poll_listener(uint32_t index);
 
-  // kr_batch_write and kr_peer: during on_batch only.
+  // kr_link_*: any thread that has the link.
+  kr_status link_read(uint64_t id, char *data, size_t capacity, size_t *size_out, uint16_t *code_out);
+  kr_status link_write(uint64_t id, const char *head, size_t head_size, const char *body, size_t body_size,
+                       size_t *size_out);
+  kr_status link_send_file(uint64_t id, int file, int64_t *offset, size_t size);
+  void link_release(uint64_t id, uint32_t how);
+  kr_status link_detach(uint64_t id, char *data, size_t capacity, size_t *size_out, int *fd_out);
+  int link_fd(uint64_t id) const;
+  int32_t link_unsent(uint64_t id) const;
+
+  // Closes everything but links, whose sockets it shuts down. The owner, when the thread has ended.
+  void end();
+
+  // kr_batch_write: during on_batch only; kr_peer, also for a link: kr_link_peer.
   kr_status write(uint32_t index, const char *data, size_t size);
   kr_status peer(uint64_t connection_id, uint8_t address_out[16], uint32_t *scope_out, uint16_t *port_out,
                  uint8_t *family_out);
@@ -75,13 +90,16 @@ class worker {
   void starve(connection *c);
   void receive_failed(connection *c, ssize_t result, int error);
   void parse(connection *c, char *data, size_t size, input_buffer *source);
-  bool take_requests(intake *in);
+  void take_requests(intake *in);
   bool take_head(intake *in, kr_request *request);
   void take_repeats(intake *in);
+  bool take_preface(intake *in, kr_request *request);
   void describe_again(intake *in, kr_request *request);
   bool take_body(intake *in);
-  bool make_room(intake *in);
-  bool dispatch_within(intake *in);
+  // Whether the receiver may take connections over.
+  bool hands_over() const { return config_.body_collect_max != UINT64_MAX; }
+  bool leaves_body_open(const request_progress &progress) const;
+  bool open_body(intake *in);
   kr_request *add_record(intake *in);
   void add_request(intake *in, kr_request *record);
   void add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t method_id);
@@ -100,6 +118,24 @@ class worker {
   void set_phase(connection *c, phase p);
   void start_rate(connection *c);
 
+  void unpoll(connection *c);
+
+  // engine_link.cpp
+  connection *link_of(uint64_t id) const;
+  kr_status read_held(input_buffer *input, char *data, size_t capacity, size_t *size_out);
+  kr_status read_chunked(connection *c, char *data, size_t capacity, size_t *size_out, uint16_t *code_out);
+  kr_status link_blocked(connection *c, uint8_t ask);
+  void ask(connection *c, uint8_t asks);
+  void wake_if_asleep();
+  void begin_link(connection *c);
+  void on_link_event(connection *c, uint32_t events);
+  void mute(connection *c);
+  void take_mail();
+  void take_asks(connection *c, uint8_t asks);
+  void end_link(connection *c, uint8_t asks);
+  void notify(const connection *c, uint32_t kinds);
+  void flush_notices();
+
   // engine_life.cpp
   void accept_all(uint32_t listener_index);
   void accepted(int fd);
@@ -108,6 +144,7 @@ class worker {
   bool make_place();
   bool has_unread(const connection *c) const;
   bool close_oldest_idle();
+  void close_idle();
   void pause_accepting();
   void resume_accepting();
   void begin_drain();
@@ -121,6 +158,9 @@ class worker {
   void discard(connection *c);
   void close(connection *c);
   void count_reason(uint8_t reason) { counters_.reasons[reason].add(1); }
+
+  // What a connection is polled for that waits for its peer to send.
+  static constexpr uint16_t kPollRead = EPOLLIN | EPOLLRDHUP;
 
   // How often a slow reader's progress is looked at.
   static constexpr uint64_t kRateCheckMs = 5000;
@@ -148,8 +188,17 @@ class worker {
   bool any_listener_ready_ = false;
   bool woken_ = false;
   bool drained_ = false;
+  uint32_t idle_closes_ = 0;  // shared::idle_closes as it was last acted on
+  uint32_t link_count_ = 0;
   uint32_t share_cursor_ = 0;  // during on_batch: no share before it has anything to send
   counters counters_;
+
+  // Written by the threads that have links, and read before sleeping; sequentially
+  // consistent, because each side writes one and then reads the other.
+  alignas(64) std::atomic<uint32_t> mailbox_{kNoMail};  // the connection mailed last, the head of a list
+  std::atomic<uint32_t> muted_count_{0};                // links whose release must wake the worker
+  std::atomic<bool> asleep_{false};
+  static constexpr uint32_t kNoMail = 0xffffffff;
 };
 
 }  // namespace kourier::engine

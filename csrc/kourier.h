@@ -65,6 +65,8 @@ enum {
   KR_REQUEST_UPGRADE = 16,   /* Connection lists "upgrade" and an Upgrade field is there */
   KR_REQUEST_BODY_OPEN = 32, /* the body has not come whole, and body_size is 0: kr_link_read reads it. The last of
                                 its connection in the batch. Answered at once, it closes the connection */
+  KR_REQUEST_PREFACE = 128,  /* no request: the head of a client's HTTP/2 preface, RFC 9113 §3.4, "PRI *". The last of
+                                its connection in the batch, for a receiver that takes it over; with kr_config.preface */
   KR_REQUEST_CONTINUE = 64   /* with BODY_OPEN: the client waits for 100 Continue, RFC 9110 §10.1.1 */
 };
 
@@ -163,6 +165,11 @@ typedef struct kr_batch {
  * `batch` reaches is valid during the call. */
 typedef void (*kr_on_batch)(void *ctx, kr_batch *batch);
 
+/* A receiver that takes a request over, or a body that has not come whole, needs
+ * kr_config.body_collect_max below UINT64_MAX. Before KR_ANSWER_LATER on a request
+ * that is not the first of its connection in the batch it calls kr_batch_write for it
+ * with no data, and takes over only after KR_OK. */
+
 /* Sends what stands in `out` for the requests up to and including `index`, and
  * then `size` bytes of `data` as further bytes of the answer to `index`. `out`
  * is empty afterwards: out_size, and answer_offset and answer_size of `index`,
@@ -219,6 +226,13 @@ void kr_link_release(kr_core *core, uint32_t worker, uint64_t connection, uint32
 kr_status kr_link_detach(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
                          size_t *size_out, int *fd_out);
 
+/* As kr_peer, for a link. */
+kr_status kr_link_peer(kr_core *core, uint32_t worker, uint64_t connection, uint8_t address_out[16],
+                       uint32_t *scope_out, uint16_t *port_out, uint8_t *family_out);
+
+/* Bytes that were sent and that the peer has not acknowledged yet; negative: unknown. */
+int32_t kr_link_unsent(kr_core *core, uint32_t worker, uint64_t connection);
+
 /* The descriptor of the link's socket, -1 when there is no such link: for addresses and options, not for input and
  * output, and no longer than the link. */
 int kr_link_fd(kr_core *core, uint32_t worker, uint64_t connection);
@@ -245,7 +259,7 @@ typedef struct kr_config {
   uint64_t body_size_max;      /* 413 */
   uint64_t body_collect_max;   /* a request goes to the receiver when its body is whole, or exceeds this */
   uint32_t notify_conns;       /* non-zero: KR_NOTICE_OPENED and KR_NOTICE_CLOSED are wanted */
-  uint32_t reserved;
+  uint32_t preface;            /* non-zero: KR_REQUEST_PREFACE instead of 505 */
 } kr_config;
 
 /* What happens to a new connection when conns_max are open. */

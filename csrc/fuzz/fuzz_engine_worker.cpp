@@ -81,6 +81,7 @@ struct server {
     c.target_size_max = 1024;
     c.field_count_max = 32;
     c.body_size_max = 4096;
+    c.body_collect_max = UINT64_MAX;
     common.on_batch = answer;
     common.peers = new engine::peer_worker[1];
     if (common.static_answers.open(nullptr, 0) != KR_OK || common.peers[0].inbox.open() != KR_OK) __builtin_trap();

@@ -103,6 +103,7 @@ inline kr_config default_config() {
   c.target_size_max = 8192;
   c.field_count_max = 128;
   c.body_size_max = 1 << 20;
+  c.body_collect_max = UINT64_MAX;
   return c;
 }
 

@@ -16,6 +16,7 @@ const (
 	RequestUpgrade
 	RequestBodyOpen
 	RequestContinue
+	RequestPreface
 )
 
 // Bits of Request.AnswerFlags.
