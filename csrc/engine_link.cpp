@@ -21,6 +21,12 @@ namespace {
 
 bool is_blocked(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
+// Of the errors of sendfile: those of the socket. The others are the file's.
+bool is_lost(int error) {
+  return error == EPIPE || error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH ||
+         error == ECONNABORTED || error == ENOTCONN;
+}
+
 // The kernel copies what it has room for; more than this in one call helps nobody.
 constexpr size_t kSendFileMax = 1 << 30;
 
@@ -153,10 +159,8 @@ kr_status worker::link_send_file(uint64_t id, int file, int64_t *offset, size_t 
     const ssize_t result = ::sendfile(c->fd, file, &at, std::min(size, kSendFileMax));
     if (result < 0 && errno == EINTR) continue;
     if (result < 0 && is_blocked(errno)) return link_blocked(c, kAskWrite);
-    if (result == 0 || (result < 0 && (errno == EINVAL || errno == ENOSYS || errno == EIO || errno == EOVERFLOW))) {
-      return KR_ERR_INVALID;
-    }
-    if (result < 0) return KR_ERR_CLOSED;
+    if (result == 0) return KR_ERR_INVALID;
+    if (result < 0) return is_lost(errno) ? KR_ERR_CLOSED : KR_ERR_INVALID;
     *offset = at;
     size -= static_cast<size_t>(result);
   }
