@@ -367,6 +367,46 @@ func TestBodiesBeyondTheLimitAreRefusedAndTold(t *testing.T) {
 	require.Zero(t, srv.Stats().Requests)
 }
 
+// What a client has got of an answer that broke off must not look whole.
+func TestAnAnswerThatBreaksOffFailsAtTheClient(t *testing.T) {
+	t.Parallel()
+	client := onPortable(t, &kourier.Server{Fast: func(req *kourier.Request, res *kourier.Response) {
+		if string(req.Path()) == "/short" {
+			res.Set("Content-Length", "300000")
+		}
+		_, _ = res.Write(make([]byte, 200_000))
+		if string(req.Path()) == "/panic" {
+			panic("on purpose")
+		}
+	}})
+	for _, path := range []string{"/short", "/panic"} {
+		response, err := client.Get("http://a" + path)
+		if err == nil {
+			_, err = io.ReadAll(response.Body)
+		}
+		require.Error(t, err, path)
+	}
+	_, body := fetch(t, client, "http://a/")
+	require.Len(t, body, 200_000)
+}
+
+func TestGeneralOptionsAreAnsweredUnlessTheHandlerWantsThem(t *testing.T) {
+	t.Parallel()
+	for _, mine := range []bool{false, true} {
+		l := newPipeListener()
+		srv := &kourier.Server{Handler: http.HandlerFunc(sayProto), DisableGeneralOptionsHandler: mine}
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(l) }()
+		conn, err := l.dial(t.Context(), "", "")
+		require.NoError(t, err)
+		got := exchange(t, conn, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+		require.Equal(t, 200, got.status)
+		require.Equal(t, mine, got.body == "HTTP/1.1")
+		require.NoError(t, srv.Close())
+		require.ErrorIs(t, within(t, served), kourier.ErrServerClosed)
+	}
+}
+
 // testCases are requests, and what both engines must answer alike.
 var testCases = []string{
 	"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -492,6 +492,16 @@ func TestTheNativeCoreCanBeRequired(t *testing.T) {
 	require.Equal(t, 200, dial(t, address).ask(helloRequest).StatusCode)
 }
 
+func TestConnectionsCloseAfterTheirAnswerWithoutKeepAlives(t *testing.T) {
+	t.Parallel()
+	srv := &kourier.Server{Fast: sayHello}
+	p := dial(t, serving(t, srv))
+	require.False(t, p.ask(helloRequest).Close)
+	srv.SetKeepAlivesEnabled(false)
+	require.True(t, p.ask(helloRequest).Close)
+	p.mustEnd()
+}
+
 func TestServeOfAClosedListenerFails(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
