@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/kourier-go/kourier/internal/abi"
 )
@@ -36,6 +37,8 @@ type links interface {
 // A dispatcher has the requests of each batch answered by a Fast handler.
 type dispatcher struct {
 	workers []worker
+	// keepAlivesOff, unless nil, closes each connection after its answer while it is set.
+	keepAlivesOff *atomic.Bool
 }
 
 // newDispatcher makes a dispatcher for batches whose Worker is below workers. What
@@ -75,6 +78,9 @@ func (d *dispatcher) OnBatch(b *abi.Batch) {
 	for i := range notices {
 		w.links.notice(b.Worker, &notices[i])
 	}
+	if d.keepAlivesOff != nil && d.keepAlivesOff.Load() {
+		closeAll(b)
+	}
 	for next := 0; next < int(b.Count); {
 		next = w.run(next)
 	}
@@ -82,6 +88,14 @@ func (d *dispatcher) OnBatch(b *abi.Batch) {
 	if w.tookOver {
 		w.tookOver = false
 		w.links.yield(b.Worker)
+	}
+}
+
+// closeAll closes the connections of b after their answers.
+func closeAll(b *abi.Batch) {
+	requests := b.Slice()
+	for i := range requests {
+		requests[i].Flags &^= abi.RequestKeepAlive
 	}
 }
 

@@ -116,6 +116,18 @@ void worker::take_inbox() {
   const size_t count = common_->peers[index_].inbox.take(fds, sizeof(fds) / sizeof(fds[0]));
   for (size_t i = 0; i < count; ++i) adopt(fds[i]);
   flush_notices();
+  uint64_t ids[256];
+  const size_t closes = common_->peers[index_].inbox.take_closes(ids, sizeof(ids) / sizeof(ids[0]));
+  for (size_t i = 0; i < closes; ++i) {
+    connection *c = connections_.find(static_cast<uint32_t>(ids[i]), static_cast<uint32_t>(ids[i] >> 32));
+    if (c == nullptr) continue;
+    if (c->phase == phase::link) {
+      kernel_->shutdown(c->fd, SHUT_RDWR);
+    } else {
+      close(c);
+    }
+  }
+  flush_notices();
 }
 
 bool worker::make_place() { return config_.on_full == KR_ON_FULL_CLOSE_OLDEST_IDLE && close_oldest_idle(); }

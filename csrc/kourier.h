@@ -320,6 +320,10 @@ void kr_free(kr_core *core);
 /* Closes the idle connections; the others stay. Any thread. */
 void kr_close_idle(kr_core *core);
 
+/* Closes a connection, whatever happens on it, or shuts a link's socket down; soon
+ * after the return. KR_ERR_BLOCKED: too many are being closed, try again. Any thread. */
+kr_status kr_close_connection(kr_core *core, uint32_t worker, uint64_t connection);
+
 /* Non-zero when the calling thread is a worker of this core. Any thread; also
  * while kr_stop runs, since `core` is only compared. */
 int32_t kr_is_worker(const kr_core *core);
