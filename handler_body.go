@@ -144,6 +144,9 @@ var longAgo = time.Unix(1, 0)
 // settle closes b when its handler has returned. A goroutine that is still
 // reading is interrupted; clean is false then: what it leaves cannot be drained.
 func (b *requestBody) settle() (clean bool) {
+	if b.writer == nil { // there is none
+		return true
+	}
 	b.closed.Store(true)
 	if b.mu.TryLock() {
 		b.mu.Unlock()

@@ -164,6 +164,10 @@ func (c *requestContext) withLink(f func(link)) error {
 func (c *requestContext) detach() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.detachLocked()
+}
+
+func (c *requestContext) detachLocked() {
 	if c.watching && c.link != nil {
 		c.link.onGone(nil)
 	}
@@ -172,12 +176,18 @@ func (c *requestContext) detach() {
 
 // end ends the context because its handler has returned.
 func (c *requestContext) end() {
-	c.detach()
-	c.cancel(context.Canceled)
+	c.mu.Lock()
+	c.detachLocked()
+	c.cancelLocked(context.Canceled)
 }
 
 func (c *requestContext) cancel(err error) {
 	c.mu.Lock()
+	c.cancelLocked(err)
+}
+
+// cancelLocked ends the context with err, unless it has ended, and unlocks c.mu.
+func (c *requestContext) cancelLocked(err error) {
 	if c.err != nil {
 		c.mu.Unlock()
 		return

@@ -44,6 +44,11 @@ func (e *handlerEngine) newExchange(s *sender, h *handed, index int) *exchange {
 	r.RemoteAddr = remoteAddress(h.link)
 	r.Close = raw.Flags&abi.RequestKeepAlive == 0 && closes(r)
 	x.frame(e, h, raw, r)
+	if raw.Flags&abi.RequestPreface != 0 { // for handlers that hijack it; to all others it is a connection that closes
+		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+		r.ContentLength = -1
+		r.Close = true
+	}
 	x.writer.begin(e, s, h, index, r, x)
 	return x
 }

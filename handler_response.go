@@ -67,7 +67,7 @@ func (w *responseWriter) begin(e *handlerEngine, s *sender, h *handed, index int
 	w.isHead = raw.Method == abi.MethodHead
 	w.isConnect = raw.Method == abi.MethodConnect
 	w.http10 = raw.Flags&abi.RequestHTTP10 != 0
-	w.closing = raw.Flags&abi.RequestKeepAlive == 0
+	w.closing = raw.Flags&abi.RequestKeepAlive == 0 || raw.Flags&abi.RequestPreface != 0
 	w.expected = raw.Flags&abi.RequestContinue != 0 && x.body.link != nil && !w.http10
 	w.awaited.Store(w.expected)
 	s.mu.Lock()

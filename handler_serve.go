@@ -132,7 +132,7 @@ func (e *handlerEngine) serveOne(s *sender, h *handed, index int, served *outcom
 		s.mu.Lock()
 		s.arm()
 		s.mu.Unlock()
-		if e.fast != nil && raw.Flags&abi.RequestBodyOpen == 0 && s.serveFast(e, h, index, served) {
+		if e.fast != nil && raw.Flags&(abi.RequestBodyOpen|abi.RequestPreface) == 0 && s.serveFast(e, h, index, served) {
 			return
 		}
 	}

@@ -3,6 +3,7 @@ package kourier
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -140,6 +141,88 @@ func TestGeneralOptions(t *testing.T) {
 	require.Equal(t, "0", readAnswers(t, s.exchange(star), "OPTIONS")[0].Header.Get("Content-Length"))
 	s.engine.noGeneralOptions = true
 	require.Equal(t, http.StatusTeapot, readAnswers(t, s.exchange(star), "OPTIONS")[0].StatusCode)
+}
+
+// c.5 102: a body of more than 4 KiB is refused.
+func TestGeneralOptionsWithABody(t *testing.T) {
+	s := newHandlerServer(t, nil)
+	for _, size := range []int{100, 4096, 5000} {
+		text := request("OPTIONS", "*", "HTTP/1.1", fmt.Sprint("Content-Length: ", size)) + string(sized(size))
+		answer := readAnswers(t, s.exchange(text), "OPTIONS")[0]
+		require.Equal(t, 200, answer.StatusCode)
+		require.Equal(t, size > 4096, answer.Close)
+	}
+}
+
+// c.1 24
+func TestFilesOfFormsAreRemoved(t *testing.T) {
+	var name string
+	s := newHandlerServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		require.NoError(t, r.ParseMultipartForm(0))
+		file, err := r.MultipartForm.File["f"][0].Open()
+		require.NoError(t, err)
+		defer file.Close()
+		name = file.(*os.File).Name()
+		require.FileExists(t, name)
+	})
+	body := "--b\r\nContent-Disposition: form-data; name=f; filename=x\r\n\r\n" + string(sized(11<<20)) + "\r\n--b--\r\n"
+	conn, reader := s.send("")
+	go func() {
+		_, _ = io.WriteString(conn, post("Content-Type: multipart/form-data; boundary=b", fmt.Sprint("Content-Length: ", len(body)))+body)
+	}()
+	require.Equal(t, 200, s.answer(reader).StatusCode)
+	s.waitForRelease(1)
+	require.NotEmpty(t, name)
+	require.NoFileExists(t, name)
+}
+
+// c.5 104
+func TestTimeoutHandler(t *testing.T) {
+	release := make(chan struct{})
+	var slow http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-r.Context().Done()
+			<-release
+		}
+		_, _ = io.WriteString(w, "in time")
+	})
+	slow = http.TimeoutHandler(slow, 50*time.Millisecond, "late")
+	s := newHandlerServer(t, slow.ServeHTTP)
+	sent := s.exchange(get("/slow"))
+	close(release)
+	answer := readAnswers(t, sent, "GET")[0]
+	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+	require.Equal(t, "late", answer.text)
+}
+
+// c.1 27: the head of an HTTP/2 preface is for handlers that hijack it.
+func TestHandlersSeeThePreface(t *testing.T) {
+	for _, hijack := range []bool{false, true} {
+		e := benchmarkEngine(func(w http.ResponseWriter, r *http.Request) {
+			require.Equal(t, "PRI", r.Method)
+			require.Equal(t, "*", r.URL.Path)
+			require.Equal(t, "HTTP/2.0", r.Proto)
+			require.True(t, r.ProtoAtLeast(2, 0))
+			require.True(t, r.Body == http.NoBody)
+			if hijack {
+				conn, buffered, err := w.(http.Hijacker).Hijack()
+				require.NoError(t, err)
+				rest, err := buffered.Peek(6)
+				require.NoError(t, err)
+				require.Equal(t, "SM\r\n\r\n", string(rest))
+				conn.Close()
+			}
+		})
+		_, server := tcpPair(t)
+		l := &streamLink{conn: server, input: bufio.NewReader(strings.NewReader("SM\r\n\r\n")), released: make(chan uint32, 1)}
+		_, _ = l.input.Peek(6)
+		h, _ := makeHanded(t, l, "PRI * HTTP/2.0\r\n\r\n")
+		h.requests[0].Flags |= abi.RequestPreface
+		e.serve(h)
+		if !hijack {
+			require.EqualValues(t, abi.ReleaseClose, <-l.released)
+		}
+	}
 }
 
 func TestWithoutAHandlerTheDefaultServeMuxAnswers(t *testing.T) {
