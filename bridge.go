@@ -181,6 +181,11 @@ func (c *core) letGo() {
 	}
 }
 
+// closeConnection is kr_close_connection. False: try again.
+func (c *core) closeConnection(id linkID) bool {
+	return C.kr_close_connection(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection)) == C.KR_OK
+}
+
 // closeIdle is kr_close_idle.
 func (c *core) closeIdle() { C.kr_close_idle(c.handle) }
 

@@ -3,6 +3,7 @@
 package kourier
 
 import (
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -14,11 +15,13 @@ import (
 // A linkTable knows the links of a server's native core, and hands new ones to
 // the goroutines that serve them.
 type linkTable struct {
-	core     *core // set before the first batch
-	handlers *handlerEngine
-	shelves  []linkShelf
+	core       *core // set before the first batch
+	handlers   *handlerEngine
+	conns      *connTable                        // nil: nobody wants to know of connections
+	serveHTTP2 func(conn net.Conn, begun []byte) // nil: HTTP/2 without TLS is not spoken
+	shelves    []linkShelf
 
-	bodyRate, drainRate int
+	bodyRate, drainRate int // bytes per second; 0: none
 
 	bytesIn, bytesOut atomic.Uint64
 }
@@ -30,15 +33,6 @@ type linkShelf struct {
 	links []*nativeLink
 	live  atomic.Int64 // links that are out
 	_     [64]byte
-}
-
-func newLinkTable(handlers *handlerEngine, s settings) *linkTable {
-	return &linkTable{
-		handlers:  handlers,
-		shelves:   make([]linkShelf, s.workers),
-		bodyRate:  int(s.bodyRateMin),
-		drainRate: int(s.drainRateMin),
-	}
 }
 
 // slotOf returns the slot of a connection, below the largest number of connections.
@@ -64,11 +58,21 @@ func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 	shelf.live.Add(1)
 	h := &handed{link: l, received: time.Now()}
 	h.block, h.requests, h.fields = abi.Own(requests)
+	if t.conns != nil {
+		h.conn = t.conns.find(id.worker, id.connection)
+	}
+	if h.requests[0].Flags&abi.RequestPreface != 0 && t.serveHTTP2 != nil {
+		go t.hijackHTTP2(h)
+		return
+	}
 	t.handlers.start(h)
 }
 
 // notice tells the link of a notice, if it is still one. On its worker.
 func (t *linkTable) notice(worker uint32, n *abi.Notice) {
+	if n.Kinds&(abi.NoticeOpened|abi.NoticeClosed) != 0 {
+		t.connNotice(worker, n)
+	}
 	shelf := &t.shelves[worker]
 	slot := slotOf(n.Connection)
 	var l *nativeLink

@@ -24,6 +24,15 @@ func (s *Server) logHandler(value any, stack []byte, req *Request) {
 	}
 }
 
+// logPanic reports the panic of an http.Handler, or of another function of the user's.
+func (s *Server) logPanic(remote string, value any, stack []byte) {
+	if s.Logger != nil {
+		s.Logger.Error("panic serving", "remote", remote, "panic", fmt.Sprint(value), "stack", string(stack))
+		return
+	}
+	s.logf("http: panic serving %v: %v\n%s", remote, value, stack)
+}
+
 func (s *Server) logf(format string, args ...any) {
 	if s.ErrorLog != nil {
 		s.ErrorLog.Printf(format, args...)
