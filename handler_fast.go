@@ -40,19 +40,21 @@ func (s *sender) serveFast(e *handlerEngine, h *handed, index int, served *outco
 	f.worker.enter(b)
 	passed := f.run(raw)
 	f.worker.leave()
-	f.link = nil
+	answered := *raw
+	f.raw[0], f.link = abi.Request{}, nil // what is kept for later keeps no request
 	if passed {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b.OutSize, b.OutCapacity = 0, uint32(len(f.out))
-	s.add(b.Free()[raw.AnswerOffset:][:raw.AnswerSize])
-	e.counters.count(int(raw.AnswerCode))
+	s.add(f.out[answered.AnswerOffset:][:answered.AnswerSize])
+	if answered.AnswerCode != 0 {
+		e.counters.count(int(answered.AnswerCode))
+	}
 	switch {
-	case raw.AnswerFlags&abi.AnswerAbort != 0 || s.err != nil:
+	case answered.AnswerFlags&abi.AnswerAbort != 0 || s.err != nil:
 		served.how = abi.ReleaseAbort
-	case raw.AnswerFlags&abi.AnswerClose != 0 || raw.Flags&abi.RequestKeepAlive == 0:
+	case answered.AnswerFlags&abi.AnswerClose != 0 || answered.Flags&abi.RequestKeepAlive == 0:
 		served.how = abi.ReleaseClose
 	default:
 		served.how = abi.ReleaseKeep

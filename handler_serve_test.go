@@ -258,6 +258,8 @@ func TestFollowersAreShownToFastFirst(t *testing.T) {
 			_, _ = res.Write(sized(200 << 10))
 		case "/panic":
 			panic("fast")
+		case "/abort":
+			panic(http.ErrAbortHandler)
 		default:
 			res.Pass()
 		}
@@ -272,6 +274,14 @@ func TestFollowersAreShownToFastFirst(t *testing.T) {
 	require.Equal(t, "fast from 127.0.0.1", answers[4].text)
 	require.Equal(t, 500, answers[5].StatusCode)
 	require.Equal(t, "fast", s.logs())
+	require.EqualValues(t, 1, s.engine.counters.responses[5].Load())
+	require.EqualValues(t, 5, s.engine.counters.responses[2].Load())
+
+	_, server := tcpPair(t)
+	l := &streamLink{conn: server, released: make(chan uint32, 1)}
+	h, _ := makeHanded(t, l, get("/")+get("/abort")+get("/"))
+	s.engine.serve(h)
+	require.EqualValues(t, abi.ReleaseAbort, <-l.released)
 }
 
 func TestGoroutinesAreKeptAndEnd(t *testing.T) {
