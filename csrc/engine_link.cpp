@@ -316,6 +316,12 @@ void worker::flush_notices() {
 }
 
 void worker::end() {
+  // What another worker has handed over, and nobody will make a connection of.
+  int fds[64];
+  for (size_t count; (count = common_->peers[index_].inbox.take(fds, sizeof(fds) / sizeof(fds[0]))) != 0;) {
+    for (size_t i = 0; i < count; ++i) kernel_->close(fds[i]);
+    common_->conns.fetch_sub(static_cast<uint32_t>(count), std::memory_order_relaxed);
+  }
   connections_.each([this](connection *c) {
     batch_.notices_used = 0;  // there is nobody to tell
     // Also one that is being released: until it stands in the mailbox, its thread writes to it.
