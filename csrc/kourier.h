@@ -121,7 +121,7 @@ enum {
   KR_NOTICE_READABLE = 1, /* after KR_ERR_BLOCKED from kr_link_read: try again */
   KR_NOTICE_WRITABLE = 2, /* after KR_ERR_BLOCKED from kr_link_write or kr_link_send_file: try again */
   KR_NOTICE_GONE = 4,     /* the peer has closed, or its half: nothing more will come, also no other notice but
-                             WRITABLE. What it has sent before can still be read. Once */
+                             those that KR_ERR_BLOCKED promises. What it has sent before can still be read. Once */
   KR_NOTICE_OPENED = 8,   /* with kr_config.notify_conns: a connection was accepted */
   KR_NOTICE_CLOSED = 16   /* with kr_config.notify_conns: it is gone, and was not detached */
 };
@@ -183,11 +183,12 @@ kr_status kr_batch_write(kr_batch *batch, uint32_t index, const char *data, size
 
 /* ------------------------------------------------------------------ links */
 
-/* A connection that the receiver has taken over with KR_ANSWER_LATER is a link:
- * from the return of on_batch until kr_link_release or kr_link_detach the core
- * does nothing with it but watch for its peer. The functions below are for links
- * only; any thread may call them, one thread at a time, but for kr_link_read,
- * which may run beside one of the others. `worker` and `connection` are those of
+/* A connection that the receiver takes over with KR_ANSWER_LATER is a link: until
+ * kr_link_release or kr_link_detach the core does nothing with it but watch for its
+ * peer. The functions below are for links only; any thread may call them, also before
+ * on_batch has returned, one thread at a time, but for kr_link_read, which may run
+ * beside kr_link_write and kr_link_send_file. Nothing may run beside the call that
+ * ends the link. `worker` and `connection` are those of
  * the batch and the request. They do not block, and fail with KR_ERR_CLOSED once
  * kr_interrupt has been called. */
 
@@ -207,7 +208,8 @@ kr_status kr_link_write(kr_core *core, uint32_t worker, uint64_t connection, con
 
 /* Sends `size` bytes of an open file from *offset on, which it advances. KR_OK: all;
  * KR_ERR_BLOCKED: a part; KR_NOTICE_WRITABLE will come. KR_ERR_INVALID: the file
- * cannot be sent this way, or has ended. KR_ERR_CLOSED: the connection is lost. */
+ * cannot be sent this way, or has ended. KR_ERR_CLOSED: the connection is lost; the
+ * thread may have had SIGPIPE, which Go ignores. */
 kr_status kr_link_send_file(kr_core *core, uint32_t worker, uint64_t connection, int file, int64_t *offset,
                             size_t size);
 
