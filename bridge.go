@@ -86,6 +86,7 @@ func startCore(s settings, statics []staticRoute, receiver callbacks.Receiver) (
 		body_collect_max:   C.uint64_t(s.bodyCollectMax),
 		notify_conns:       C.uint32_t(s.notifyConns),
 		preface:            C.uint32_t(s.preface),
+		notify_reasons:     C.uint32_t(s.notifyReasons),
 	}
 	table, free := staticTable(statics)
 	defer free()
@@ -226,11 +227,14 @@ func (c *core) stats() Stats {
 	return total
 }
 
+// reasonOf returns the name of KR_REASON_*.
+func reasonOf(number uint32) Reason { return Reason(C.GoString(C.kr_reason_text(C.uint32_t(number)))) }
+
 func (s *Stats) addReason(number uint32, count uint64) {
 	if count == 0 {
 		return
 	}
-	reason := Reason(C.GoString(C.kr_reason_text(C.uint32_t(number))))
+	reason := reasonOf(number)
 	switch {
 	case number == C.KR_REASON_NO_MEMORY:
 		s.OutOfMemory += count

@@ -35,6 +35,7 @@ type linkTable struct{}
 func newLinkTable(*Server) *linkTable            { return nil }
 func (*linkTable) links() links                  { return nil }
 func (*linkTable) coreSettings(*Server) settings { return settings{} }
+func (*linkTable) notice(uint32, *abi.Notice)    {}
 func (*linkTable) attach(*core)                  {}
 func (*linkTable) end()                          {}
 func (*linkTable) addStats(*Stats)               {}

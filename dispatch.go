@@ -28,8 +28,6 @@ type links interface {
 	// take hands the connection of requests over, which are all that are left of it
 	// in the batch. It must not block.
 	take(b *abi.Batch, requests []abi.Request)
-	// notice delivers a notice.
-	notice(worker uint32, n *abi.Notice)
 	// yield is called at the end of a batch of which something was taken.
 	yield(worker uint32)
 }
@@ -39,6 +37,8 @@ type dispatcher struct {
 	workers []worker
 	// keepAlivesOff, unless nil, closes each connection after its answer while it is set.
 	keepAlivesOff *atomic.Bool
+	// notice gets the notices; nil if none can come. It must neither block nor panic.
+	notice func(worker uint32, n *abi.Notice)
 }
 
 // newDispatcher makes a dispatcher for batches whose Worker is below workers. What
@@ -76,7 +76,7 @@ func (d *dispatcher) OnBatch(b *abi.Batch) {
 	w.enter(b)
 	notices := b.NoticeSlice()
 	for i := range notices {
-		w.links.notice(b.Worker, &notices[i])
+		d.notice(b.Worker, &notices[i])
 	}
 	if d.keepAlivesOff != nil && d.keepAlivesOff.Load() {
 		closeAll(b)

@@ -14,17 +14,19 @@ import (
 
 // This file joins the native core and the Handler side of a Server.
 
-// newLinkTable returns what takes connections of the core over, or nil if s has
-// no Handler. s.settings is resolved.
+// newLinkTable returns what takes connections of the core over, and hears of
+// them. s.settings is resolved.
 func newLinkTable(s *Server) *linkTable {
-	if s.handler() == nil {
-		return nil
-	}
 	t := &linkTable{
 		shelves:   make([]linkShelf, s.settings.workers),
 		bodyRate:  int(s.settings.bodyRateMin),
 		drainRate: int(s.settings.drainRateMin),
-		handlers:  newHandlerEngine(s),
+	}
+	if s.handler() != nil {
+		t.handlers = newHandlerEngine(s)
+	}
+	if s.OnEvent != nil {
+		t.event = s.event
 	}
 	if s.ConnState != nil || s.ConnContext != nil {
 		t.conns = &connTable{state: s.ConnState, context: s.ConnContext, close: t.closeConnection, logPanic: s.logPanic}
@@ -67,18 +69,22 @@ func newHandlerEngine(s *Server) *handlerEngine {
 func (t *linkTable) coreSettings(s *Server) settings {
 	own := s.settings
 	switch {
-	case t == nil:
+	case t.handlers == nil:
 		own.bodyCollectMax = math.MaxUint64
 	case s.Fast == nil:
 		own.bodyCollectMax = 0
 	}
-	if t != nil {
-		own.preface = 1
-		if t.conns != nil {
-			own.notifyConns = 1
-		}
-	}
+	own.preface = flag(t.handlers != nil)
+	own.notifyConns = flag(t.conns != nil)
+	own.notifyReasons = flag(t.event != nil)
 	return own
+}
+
+func flag(set bool) uint32 {
+	if set {
+		return 1
+	}
+	return 0
 }
 
 // hijackHTTP2 gives a connection that speaks HTTP/2 to net/http's server.
@@ -110,32 +116,28 @@ func (t *linkTable) closeConnection(worker uint32, connection uint64) {
 	}
 }
 
-// links is t for a dispatcher.
+// links is t for a dispatcher; nil if there is no Handler to take anything.
 func (t *linkTable) links() links {
-	if t == nil {
+	if t.handlers == nil {
 		return nil
 	}
 	return t
 }
 
 // attach makes the core known, before it has a listener.
-func (t *linkTable) attach(c *core) {
-	if t != nil {
-		t.core = c
-	}
-}
+func (t *linkTable) attach(c *core) { t.core = c }
 
 // end wakes who waits on a link and ends the idle goroutines, after the workers have ended.
 func (t *linkTable) end() {
-	if t != nil {
-		t.closeAll()
+	t.closeAll()
+	if t.handlers != nil {
 		t.handlers.pool.close()
 	}
 }
 
 // addStats adds what goroutines have counted.
 func (t *linkTable) addStats(s *Stats) {
-	if t == nil {
+	if t.handlers == nil {
 		return
 	}
 	c := &t.handlers.counters

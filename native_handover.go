@@ -17,6 +17,7 @@ import (
 type linkTable struct {
 	core       *core // set before the first batch
 	handlers   *handlerEngine
+	event      func(Event)                       // nil: nobody wants to know of refusals
 	conns      *connTable                        // nil: nobody wants to know of connections
 	serveHTTP2 func(conn net.Conn, begun []byte) // nil: HTTP/2 without TLS is not spoken
 	shelves    []linkShelf
@@ -70,8 +71,14 @@ func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 
 // notice tells the link of a notice, if it is still one. On its worker.
 func (t *linkTable) notice(worker uint32, n *abi.Notice) {
+	if n.Kinds&abi.NoticeReason != 0 {
+		remote := t.core.linkPeer(linkID{worker, n.Connection})
+		t.event(Event{Reason: reasonOf(uint32(n.Reason)), Status: int(n.Code), Remote: remote})
+		return
+	}
 	if n.Kinds&(abi.NoticeOpened|abi.NoticeClosed) != 0 {
 		t.connNotice(worker, n)
+		return
 	}
 	shelf := &t.shelves[worker]
 	slot := slotOf(n.Connection)

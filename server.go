@@ -104,10 +104,11 @@ type Server struct {
 	// Logger receives what ErrorLog would, as structured records; it wins over ErrorLog.
 	Logger *slog.Logger
 
-	// OnEvent receives what never reaches a handler. The portable engine tells of
-	// failed TLS handshakes and of the requests that this package, not net/http,
-	// refuses. It is called on the goroutine of the connection, concurrently, and
-	// must not block. Default: nothing is told; Stats counts.
+	// OnEvent receives what never reaches a handler: requests that were refused, and
+	// connections that took too long. The portable engine tells of failed TLS
+	// handshakes and of the requests that this package, not net/http, refuses. It is
+	// called concurrently, on native threads too, and must not block; a panic in it
+	// is logged. Default: nothing is told; Stats counts.
 	OnEvent func(Event)
 
 	// Config holds what net/http has no setting for.

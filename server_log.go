@@ -81,8 +81,14 @@ func (w lineWriter) Write(data []byte) (int, error) {
 
 // event completes e and hands it to OnEvent.
 func (s *Server) event(e Event) {
-	if s.OnEvent != nil {
-		e.Time = time.Now()
-		s.OnEvent(e)
+	if s.OnEvent == nil {
+		return
 	}
+	defer func() {
+		if value := recover(); value != nil {
+			reportPanic(s.logPanic, e.Remote.String(), value)
+		}
+	}()
+	e.Time = time.Now()
+	s.OnEvent(e)
 }

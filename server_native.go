@@ -66,6 +66,7 @@ func (s *Server) start() error {
 	table := newLinkTable(s)
 	d := newDispatcher(s.Fast, table.links(), workers, batchWrite, peerAddress, s.logHandler)
 	d.keepAlivesOff = &s.keepAlivesOff
+	d.notice = table.notice
 	started, err := startCore(table.coreSettings(s), s.statics, d)
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ struct batch {
   // Notices are handed over when kNoticesFlush have gathered, or with the next batch. In between come at
   // most those of the connections of one batch, and those of one epoll_wait, or two each of one inbox.
   static constexpr uint32_t kNoticesFlush = 512;
-  static constexpr uint32_t kNoticesMax = kNoticesFlush + 2 * kSharesMax;
+  static constexpr uint32_t kNoticesMax = kNoticesFlush + 4 * kSharesMax;
   static constexpr uint32_t kCoreAnswerMax = statics::kSizeMax + 1024;  // no answer of the core's own is longer
 
   explicit batch(base::page_source *pages) : pages_(pages) {}

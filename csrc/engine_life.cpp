@@ -105,7 +105,7 @@ void worker::adopt(int fd) {
     return arm(c);
   }
   kernel_->close(fd);
-  count_reason(KR_REASON_NO_MEMORY);
+  counters_.reasons[KR_REASON_NO_MEMORY].add(1);
   common_->peers[index_].conns.fetch_sub(1, std::memory_order_relaxed);
   common_->conns.fetch_sub(1, std::memory_order_relaxed);
 }
@@ -257,7 +257,7 @@ void worker::on_deadline(connection *c) {
   switch (c->phase) {
     case phase::idle:
       if (config_.idle_timeout_ms == 0) return arm(c);
-      count_reason(KR_REASON_IDLE_TIMEOUT);
+      count_reason(c, KR_REASON_IDLE_TIMEOUT);
       return close(c);
     case phase::head:
       if (passed(c->input->started_ms, config_.head_timeout_ms) ||
@@ -271,7 +271,7 @@ void worker::on_deadline(connection *c) {
       return arm(c);
     case phase::write:
       if (passed(c->output->started_ms, config_.write_timeout_ms)) {
-        count_reason(KR_REASON_WRITE_TIMEOUT);
+        count_reason(c, KR_REASON_WRITE_TIMEOUT);
         c->flags |= kReset;
         return close(c);
       }
@@ -297,14 +297,14 @@ void worker::check_drain_rate(connection *c) {
   output->unsent_last = unsent;
   output->rate_check_ms = now_ms_ + kRateCheckMs;
   if (now_ms_ < output->rate.ms()) return arm(c);
-  count_reason(KR_REASON_DRAIN_TOO_SLOW);
+  count_reason(c, KR_REASON_DRAIN_TOO_SLOW);
   c->flags |= kReset;
   close(c);
 }
 
 // 408 to a request that did not come in time, RFC 9110 §15.5.9.
 void worker::refuse_late(connection *c, uint8_t reason) {
-  count_reason(reason);
+  count_reason(c, reason, 408);
   char answer[http::kRefusalSizeMax];
   const size_t size = http::write_refusal(answer, 408, reason, c->input->progress.method_id == KR_METHOD_HEAD, date_);
   counters_.responses[4].add(1);

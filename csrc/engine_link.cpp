@@ -280,7 +280,7 @@ void worker::end_link(connection *c, uint8_t asks) {
   c->flags &= static_cast<uint16_t>(~kGone);
   if ((asks & kAskDetach) != 0) return close(c);
   input_buffer *input = c->input;
-  if (input != nullptr && input->body_status == KR_ERR_REFUSED) count_reason(input->progress.decoder.reason());
+  if (input != nullptr && input->body_status == KR_ERR_REFUSED) count_reason(c, input->progress.decoder.reason());
   if ((asks & kAskAbort) != 0) c->flags |= kReset | kDead;
   // A body that was not read to its end would be taken for the next request.
   if ((asks & kAskClose) != 0 || (input != nullptr && input->body_open && !input->body_ended)) c->flags |= kCloseAfter;
@@ -304,9 +304,14 @@ void worker::end_link(connection *c, uint8_t asks) {
   parse(c, input->data(), input->size, input);
 }
 
-void worker::notify(const connection *c, uint32_t kinds) {
+void worker::notify(const connection *c, uint32_t kinds, uint8_t reason, uint16_t code) {
   KR_ASSERT(batch_.notices_used < batch::kNoticesMax);
-  batch_.notices[batch_.notices_used++] = {c->id(), kinds, 0};
+  batch_.notices[batch_.notices_used++] = {c->id(), kinds, reason, code};
+}
+
+void worker::count_reason(const connection *c, uint8_t reason, uint16_t code) {
+  counters_.reasons[reason].add(1);
+  if (config_.notify_reasons != 0) notify(c, KR_NOTICE_REASON, reason, code);
 }
 
 // Where no connection is being looked at that the receiver might change.

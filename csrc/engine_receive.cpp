@@ -105,7 +105,7 @@ void worker::receive_into_input(connection *c) {
     wanted = rest < kBodyRoomMax ? static_cast<size_t>(rest) : kBodyRoomMax;
   }
   if (!reserve_input(&pool_, &c->input, wanted)) {
-    count_reason(KR_REASON_NO_MEMORY);
+    count_reason(c, KR_REASON_NO_MEMORY);
     return close(c);
   }
   input_buffer *input = c->input;
@@ -332,7 +332,7 @@ bool worker::open_body(intake *in) {
   const size_t size = in->size - in->progress.head_size;
   input_buffer *input = open_input(&pool_, size + (chunked ? kChunkedRoom : 0), now_ms_);
   if (input == nullptr) {
-    count_reason(KR_REASON_NO_MEMORY);
+    count_reason(in->conn, KR_REASON_NO_MEMORY);
     in->conn->flags |= kDead;
     in->size = 0;
     return false;
@@ -424,7 +424,7 @@ void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t meth
     in->put_off = true;
     return;
   }
-  count_reason(reason);
+  count_reason(in->conn, reason, code);
   kr_request *record = add_record(in);
   *record = kr_request{};
   record->base = in->data;
@@ -469,7 +469,7 @@ void worker::keep_rest(intake *in) {
   if (in->size != 0) {
     c->input = open_input(&pool_, in->size + kInputRoomFirst, now_ms_);
     if (c->input == nullptr) {
-      count_reason(KR_REASON_NO_MEMORY);
+      count_reason(c, KR_REASON_NO_MEMORY);
       c->flags |= kDead;
     } else {
       std::memcpy(c->input->data(), in->data, in->size);

@@ -74,7 +74,7 @@ void worker::deliver(connection *c, const struct iovec *parts, size_t count) {
     }
     const char *rest = static_cast<const char *>(parts[i].iov_base) + sent;
     if (!append_output(&pool_, &c->output, rest, size - sent, now_ms_)) {
-      count_reason(KR_REASON_NO_MEMORY);
+      count_reason(c, KR_REASON_NO_MEMORY);
       c->flags |= kDead;
       return;
     }
@@ -163,7 +163,7 @@ void worker::hold_back(share *s) {
   const size_t behind = c->input != nullptr ? c->input->size : 0;
   input_buffer *held = open_input(&pool_, size + behind, now_ms_);
   if (held == nullptr) {
-    count_reason(KR_REASON_NO_MEMORY);
+    count_reason(c, KR_REASON_NO_MEMORY);
     c->flags |= kDead;
     return;
   }

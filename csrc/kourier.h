@@ -123,7 +123,8 @@ enum {
   KR_NOTICE_GONE = 4,     /* the peer has closed, or its half: nothing more will come, also no other notice but
                              those that KR_ERR_BLOCKED promises. What it has sent before can still be read. Once */
   KR_NOTICE_OPENED = 8,   /* with kr_config.notify_conns: a connection was accepted */
-  KR_NOTICE_CLOSED = 16   /* with kr_config.notify_conns: it is gone, and was not detached */
+  KR_NOTICE_CLOSED = 16,  /* with kr_config.notify_conns: it is gone, and was not detached */
+  KR_NOTICE_REASON = 32   /* with kr_config.notify_reasons: kr_notice.reason was counted for it */
 };
 
 /* What has happened to a connection, beside requests. The first three kinds are
@@ -131,7 +132,8 @@ enum {
 typedef struct kr_notice {
   uint64_t connection;
   uint32_t kinds;
-  uint32_t reserved;
+  uint16_t reason; /* KR_REASON_*, with KR_NOTICE_REASON */
+  uint16_t code;   /* with KR_NOTICE_REASON: the status code of the refusal, 0 for none */
 } kr_notice;
 
 /* The requests that one turn of a worker's loop has parsed, of all its
@@ -262,6 +264,8 @@ typedef struct kr_config {
   uint64_t body_collect_max;   /* a request goes to the receiver when its body is whole, or exceeds this */
   uint32_t notify_conns;       /* non-zero: KR_NOTICE_OPENED and KR_NOTICE_CLOSED are wanted */
   uint32_t preface;            /* non-zero: KR_REQUEST_PREFACE instead of 505 */
+  uint32_t notify_reasons;     /* non-zero: KR_NOTICE_REASON is wanted */
+  uint32_t reserved;
 } kr_config;
 
 /* What happens to a new connection when conns_max are open. */

@@ -34,6 +34,7 @@ const (
 	NoticeGone
 	NoticeOpened
 	NoticeClosed
+	NoticeReason
 )
 
 // Values for kr_link_release.
@@ -104,7 +105,8 @@ type Request struct {
 type Notice struct {
 	Connection uint64
 	Kinds      uint32
-	_          uint32
+	Reason     uint16
+	Code       uint16
 }
 
 // Batch is kr_batch.
