@@ -14,7 +14,7 @@ require_go
 golangci_version=v2.15.0
 golangci=$root/build/tools/golangci-lint-$golangci_version
 log_folder=$root/build/log
-steps=(tools gofmt vet no-cgo darwin clang-format lint go conformance race cgocheck go-asan ctest-dev ctest-asan
+steps=(tools gofmt vet no-cgo darwin clang-format lint go conformance race example cgocheck go-asan ctest-dev ctest-asan
   ctest-tsan clang-tidy fuzz vendor cmake-library)
 
 step_tools() {
@@ -52,13 +52,25 @@ step_darwin() {
 
 step_clang-format() { core_files | xargs -r clang-format-19 --dry-run --Werror; }
 
-step_lint() { "$golangci" run ./...; }
+step_lint() {
+  "$golangci" run ./...
+  cd examples/nethttp # a module of its own
+  "$golangci" run ./...
+}
 
 step_go() { go test -count=1 -skip '^Test(Conformance|Malformed)' ./...; }
 
 step_conformance() { go test -count=1 -v -run '^Test(Conformance|Malformed)' .; }
 
 step_race() { go test -count=1 -race -short ./...; }
+
+# A service written for net/http, in a module of its own, on both servers.
+step_example() {
+  cd examples/nethttp
+  go mod tidy -diff
+  go vet ./...
+  KOURIER_REQUIRE_NATIVE=1 go test -count=1 -race ./...
+}
 
 step_cgocheck() { GODEBUG=cgocheck=1 go test -count=1 -short ./...; }
 

@@ -9,7 +9,9 @@ func Own(requests []Request) (block []byte, own []Request, fields []Field) {
 	last := &requests[len(requests)-1]
 	start := requests[0].Base
 	size := uintptr(last.Body) - uintptr(start) + uintptr(last.BodySize)
-	block = make([]byte, size)
+	// A body of no bytes may begin where the block ends. One byte more keeps that
+	// within the allocation: Go has no pointers behind it.
+	block = make([]byte, size, size+1)
 	copy(block, unsafe.Slice((*byte)(start), size))
 	base := unsafe.Pointer(unsafe.SliceData(block))
 
