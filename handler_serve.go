@@ -113,7 +113,7 @@ func (e *handlerEngine) release(s *sender, h *handed, how uint32) {
 	s.mu.Lock()
 	s.send(nil)
 	if s.err != nil {
-		how = abi.ReleaseAbort
+		how = abi.ReleaseReset // a peer that does not read needs nothing more
 	}
 	s.mu.Unlock()
 	if how == abi.ReleaseKeep && (e.closing() || !e.keepAlives()) {

@@ -61,6 +61,7 @@ const (
 	_ = uint(-(abi.NoticeClosed ^ C.KR_NOTICE_CLOSED))
 	_ = uint(-(abi.NoticeReason ^ C.KR_NOTICE_REASON))
 	_ = uint(-(abi.ReleaseAbort ^ C.KR_RELEASE_ABORT))
+	_ = uint(-(abi.ReleaseReset ^ C.KR_RELEASE_RESET))
 	_ = uint(-(abi.AnswerDone ^ C.KR_ANSWER_DONE))
 	_ = uint(-(abi.AnswerClose ^ C.KR_ANSWER_CLOSE))
 	_ = uint(-(abi.AnswerAbort ^ C.KR_ANSWER_ABORT))

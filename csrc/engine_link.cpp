@@ -171,7 +171,8 @@ void worker::link_release(uint64_t id, uint32_t how) {
   connection *c = connections_.find(static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32));
   if (c == nullptr) return;
   const bool needed = how != KR_RELEASE_KEEP || (c->input != nullptr && c->input->begin != c->input->size);
-  ask(c, how == KR_RELEASE_KEEP ? kAskKeep : how == KR_RELEASE_CLOSE ? kAskClose : kAskAbort);
+  constexpr uint8_t kAsks[] = {kAskKeep, kAskClose, kAskAbort, kAskReset};
+  ask(c, kAsks[how]);
   // Between requests nobody waits for the worker to know: it will, by its next turn.
   if (needed || muted_count_.load() != 0 || common_->draining.load()) wake_if_asleep();
 }
@@ -204,8 +205,9 @@ int32_t worker::link_unsent(uint64_t id) const {
 
 // ---------------------------------------------------------- the worker's side
 
-void worker::begin_link(connection *c) {
+void worker::begin_link(connection *c, const kr_request &request) {
   c->flags &= static_cast<uint16_t>(~kInBatch);
+  if ((request.flags & KR_REQUEST_HTTP10) != 0) c->flags |= kHttp10;
   set_phase(c, phase::link);
   ++link_count_;
   KR_ASSERT(c->output == nullptr);
@@ -281,7 +283,11 @@ void worker::end_link(connection *c, uint8_t asks) {
   if ((asks & kAskDetach) != 0) return close(c);
   input_buffer *input = c->input;
   if (input != nullptr && input->body_status == KR_ERR_REFUSED) count_reason(c, input->progress.decoder.reason());
-  if ((asks & kAskAbort) != 0) c->flags |= kReset | kDead;
+  if ((asks & (kAskAbort | kAskReset)) != 0) {
+    if ((asks & kAskReset) != 0 || (c->flags & kHttp10) != 0) c->flags |= kReset;
+    c->flags |= kDead;
+  }
+  c->flags &= static_cast<uint16_t>(~kHttp10);
   // A body that was not read to its end would be taken for the next request.
   if ((asks & kAskClose) != 0 || (input != nullptr && input->body_open && !input->body_ended)) c->flags |= kCloseAfter;
   set_phase(c, phase::write);  // until settle or parse know better

@@ -137,7 +137,7 @@ void worker::finish_share(share *s) {
   if (s->sent < end && !s->closing) {
     if ((batch_.requests[s->sent].answer_flags & KR_ANSWER_LATER) != 0) {
       close_input(&pool_, &s->retired);
-      return begin_link(c);
+      return begin_link(c, batch_.requests[s->sent]);
     }
     hold_back(s);
   }

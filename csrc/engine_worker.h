@@ -127,7 +127,7 @@ class worker {
   kr_status link_blocked(connection *c, uint8_t ask);
   void ask(connection *c, uint8_t asks);
   void wake_if_asleep();
-  void begin_link(connection *c);
+  void begin_link(connection *c, const kr_request &request);
   void on_link_event(connection *c, uint32_t events);
   void mute(connection *c);
   void take_mail();

@@ -218,7 +218,9 @@ kr_status kr_link_send_file(kr_core *core, uint32_t worker, uint64_t connection,
 enum {
   KR_RELEASE_KEEP = 0,  /* the core goes on with the connection's next request; the body was read to its end */
   KR_RELEASE_CLOSE = 1, /* the connection closes once the peer has the answer, RFC 9112 §9.6 */
-  KR_RELEASE_ABORT = 2  /* the connection is reset: the answer is not whole */
+  KR_RELEASE_ABORT = 2, /* the connection closes now, where it stands: the answer is not whole. An HTTP/1.0 client,
+                           to whom that might be the end of the body, sees a reset */
+  KR_RELEASE_RESET = 3  /* the connection is reset, and what the kernel holds for the peer is dropped */
 };
 
 /* Gives the connection back to the core. */

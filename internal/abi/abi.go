@@ -42,6 +42,7 @@ const (
 	ReleaseKeep = iota
 	ReleaseClose
 	ReleaseAbort
+	ReleaseReset
 )
 
 // Values of Request.Method.
