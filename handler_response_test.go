@@ -478,7 +478,7 @@ func TestAfterAWriteErrorNothingMoreIsServed(t *testing.T) {
 	l := &streamLink{conn: server, writeErr: errPeerGone, released: make(chan uint32, 1)}
 	h, _ := makeHanded(t, l, get("/")+get("/"))
 	s.engine.start(h)
-	require.EqualValues(t, abi.ReleaseAbort, <-l.released)
+	require.EqualValues(t, abi.ReleaseReset, <-l.released)
 	require.Equal(t, 1, served)
 }
 
