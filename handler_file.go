@@ -131,7 +131,6 @@ func (w *responseWriter) sendFile(file *os.File, limited *io.LimitedReader, size
 	}
 	s.sends++
 	sent, err := w.handed.link.sendFile(file, size)
-	s.sent += sent
 	w.written += sent
 	if limited != nil {
 		limited.N -= sent

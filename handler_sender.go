@@ -28,7 +28,6 @@ type sender struct {
 	pending []byte // complete parts of answers, in order
 	err     error  // of the link; nothing can be sent any more
 	sends   int    // calls of the link, to know whether anything has left since
-	sent    int64  // bytes given to the kernel
 	timer   *time.Timer
 	armed   bool // timer runs
 
@@ -52,7 +51,7 @@ func newSender(l link) *sender {
 	s := senders.Get().(*sender)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.link, s.err, s.sends, s.sent = l, nil, 0, 0
+	s.link, s.err, s.sends = l, nil, 0
 	return s
 }
 
@@ -95,10 +94,8 @@ func (s *sender) send(data []byte) {
 		return
 	}
 	s.sends++
-	n, err := s.link.write(s.pending, data)
-	s.sent += int64(n)
+	_, s.err = s.link.write(s.pending, data)
 	s.pending = s.pending[:0]
-	s.err = err
 }
 
 // arm makes sure that what was collected goes out soon, whatever the handlers do.

@@ -55,8 +55,6 @@ type handlerEngine struct {
 type handlerCounters struct {
 	running   atomic.Int64     // goroutines that have requests
 	hijacked  atomic.Uint64    // connections
-	requests  atomic.Uint64    // handed to the handler
-	bytes     atomic.Uint64    // of answers, given to the kernel
 	responses [6]atomic.Uint64 // by the first digit of the status; [0]: above 599
 }
 
@@ -85,11 +83,10 @@ func (e *handlerEngine) serve(h *handed) {
 	s := newSender(h.link)
 	served := outcome{how: abi.ReleaseAbort} // what stands if a handler ends the goroutine
 	defer func() {
+		e.counters.running.Add(-1)
 		if !served.hijacked {
 			e.release(s, h, served.how)
 		}
-		e.counters.bytes.Add(uint64(s.sent))
-		e.counters.running.Add(-1)
 		s.free()
 	}()
 	h.conn.active()
@@ -144,7 +141,6 @@ func (e *handlerEngine) serveOne(s *sender, h *handed, index int, served *outcom
 		}
 	}()
 	x = e.newExchange(s, h, index)
-	e.counters.requests.Add(1)
 	e.setDeadlines(h, x)
 	e.call(x)
 	keep := x.writer.finish()
