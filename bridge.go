@@ -36,8 +36,8 @@ import (
 	"github.com/kourier-go/kourier/internal/abi"
 )
 
-// engineName is what Stats says of this engine.
-const engineName = "native"
+// nativeBuilt says that the core is part of this program.
+const nativeBuilt = true
 
 // A core is a running kr_core. Its methods may be called from any goroutine; the
 // server sees to it that none runs when stop begins, or after it.

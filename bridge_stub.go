@@ -3,8 +3,6 @@
 package kourier
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
@@ -13,13 +11,12 @@ import (
 	"github.com/kourier-go/kourier/internal/abi"
 )
 
-// The native core is for Linux, and for builds with cgo.
+// The native core is for Linux, and for builds with cgo. Elsewhere whyPortable
+// sends every listener to the portable engine, so that no core is ever made.
 
-const engineName = "none"
+const nativeBuilt = false
 
 type core struct{}
-
-var errNoCore = fmt.Errorf("kourier: built without the native core, which needs Linux, CGO_ENABLED=1 and a C++ compiler: %w", errors.ErrUnsupported)
 
 func startCore(settings, []staticRoute, *dispatcher) (*core, error) { return nil, errNoCore }
 

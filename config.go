@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// A Config holds what only a native core has. Its zero value is right for a
+// A Config holds what net/http has no setting for. Its zero value is right for a
 // server that faces the public. It is read when the server starts; changes after
-// that have no effect.
+// that have no effect. The portable engine knows MaxTargetBytes, MaxBodyBytes and
+// BodyBuffer, and ignores the rest.
 type Config struct {
 	// Workers is the number of native threads that serve connections, at most
 	// 1024. Default GOMAXPROCS, which knows of cgroup limits. The server raises
@@ -35,9 +36,25 @@ type Config struct {
 	MaxTargetBytes int
 
 	// MaxBodyBytes bounds the body of a request, in bytes without its framing; a
-	// larger one is answered 413. Fast handlers get bodies whole, so this bounds
-	// memory too. Default 1 MiB; negative for no limit.
+	// larger one is answered 413, or fails to be read if it has not told its size.
+	// Default 1 MiB if there is only a Fast handler, which gets bodies whole, so that
+	// this bounds memory too; no limit if there is a Handler, as with net/http.
+	// Negative for no limit.
 	MaxBodyBytes int64
+
+	// BodyBuffer bounds what is collected of a body, in bytes, for a Fast handler
+	// beside a Handler: a request goes to Fast when its body is complete or exceeds
+	// this. Default 64 KiB.
+	BodyBuffer int
+
+	// MaxDrainBytes bounds what is read and dropped of a body that an http.Handler
+	// has left unread, in bytes; the connection closes after the answer if more is
+	// left. Default 256 KiB; negative for nothing.
+	MaxDrainBytes int64
+
+	// HandlerPool is the number of idle goroutines kept to run an http.Handler.
+	// Default 256 for each worker.
+	HandlerPool int
 
 	// MinBodyRate is the least rate at which a body must arrive, in bytes per
 	// second, after five seconds of grace; a slower one is answered 408. What comes
@@ -72,11 +89,15 @@ const (
 	defaultMaxHeaderValueCount = 128
 	defaultMaxTargetBytes      = 8 << 10
 	defaultMaxBodyBytes        = 1 << 20
+	defaultBodyBuffer          = 64 << 10
+	defaultMaxDrainBytes       = 256 << 10
+	defaultHandlerPool         = 256 // for each worker
 	defaultMinRate             = 240 // bytes per second
 
 	workersMax     = 1024
 	fieldCountMax  = math.MaxUint16 // the width of kr_request.field_count
 	headBytesMax   = 1 << 30        // offsets into a head are 32 bits wide
+	handlerPoolMax = 1 << 24
 	lingerTimeout  = 500 * time.Millisecond
 	rateGrace      = 5 * time.Second
 	milliseconds32 = math.MaxUint32 // the width of the durations of kr_config
@@ -91,6 +112,9 @@ type serverLimits struct {
 	IdleTimeout         time.Duration
 	MaxHeaderBytes      int
 	MaxHeaderValueCount int
+
+	// BodiesStream: there is an http.Handler, which reads bodies as they come.
+	BodiesStream bool
 }
 
 // settings are a Config and a serverLimits with every default filled in, in the
@@ -111,6 +135,9 @@ type settings struct {
 	targetSizeMax    uint32
 	fieldCountMax    uint32
 	bodySizeMax      uint64
+	bodyCollectMax   uint64 // what is collected of a body before a Fast handler sees it
+	drainSizeMax     uint64
+	handlerPool      uint32
 	reusePort        bool
 }
 
@@ -135,8 +162,17 @@ func (c Config) resolve(limits serverLimits) (settings, error) {
 		headSizeMax:   check.count("Server.MaxHeaderBytes", limits.MaxHeaderBytes, defaultMaxHeaderBytes, headBytesMax),
 		targetSizeMax: check.count("Config.MaxTargetBytes", c.MaxTargetBytes, defaultMaxTargetBytes, headBytesMax),
 		fieldCountMax: check.count("Server.MaxHeaderValueCount", limits.MaxHeaderValueCount, defaultMaxHeaderValueCount, fieldCountMax),
-		bodySizeMax:   bodySizeMax(c.MaxBodyBytes),
+		bodySizeMax:   bodySizeMax(c.MaxBodyBytes, limits.BodiesStream),
+		drainSizeMax:  drainSizeMax(c.MaxDrainBytes),
+		handlerPool:   check.count("Config.HandlerPool", c.HandlerPool, 0, handlerPoolMax),
 		reusePort:     c.ReusePort,
+	}
+	s.bodyCollectMax = s.bodySizeMax
+	if buffer := check.count("Config.BodyBuffer", c.BodyBuffer, defaultBodyBuffer, headBytesMax); limits.BodiesStream {
+		s.bodyCollectMax = min(s.bodyCollectMax, uint64(buffer))
+	}
+	if s.handlerPool == 0 {
+		s.handlerPool = defaultHandlerPool * s.workers
 	}
 	if c.OnFull > PauseAccept {
 		check.fail("Config.OnFull", c.OnFull, "must be CloseOldestIdle, Refuse or PauseAccept")
@@ -147,14 +183,24 @@ func (c Config) resolve(limits serverLimits) (settings, error) {
 	return s, nil
 }
 
-func bodySizeMax(bytes int64) uint64 {
+// noBodyLimit is what ContentLength can tell.
+const noBodyLimit = math.MaxInt64
+
+func bodySizeMax(bytes int64, stream bool) uint64 {
 	switch {
-	case bytes == 0:
+	case bytes == 0 && !stream:
 		return defaultMaxBodyBytes
-	case bytes < 0:
-		return math.MaxInt64 // what ContentLength can tell
+	case bytes <= 0:
+		return noBodyLimit
 	}
 	return uint64(bytes)
+}
+
+func drainSizeMax(bytes int64) uint64 {
+	if bytes == 0 {
+		return defaultMaxDrainBytes
+	}
+	return uint64(max(bytes, 0))
 }
 
 // A checker keeps the first mistake that its methods find.

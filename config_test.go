@@ -2,7 +2,6 @@ package kourier
 
 import (
 	"math"
-	"runtime"
 	"testing"
 	"time"
 
@@ -13,7 +12,7 @@ func TestTheZeroConfigIsSafe(t *testing.T) {
 	s, err := Config{}.resolve(serverLimits{})
 	require.NoError(t, err)
 	require.Equal(t, settings{
-		workers:         uint32(runtime.GOMAXPROCS(0)),
+		workers:         uint32(ownProcs()),
 		headTimeoutMS:   30_000,
 		idleTimeoutMS:   120_000,
 		lingerTimeoutMS: 500,
@@ -24,13 +23,16 @@ func TestTheZeroConfigIsSafe(t *testing.T) {
 		targetSizeMax:   8 << 10,
 		fieldCountMax:   128,
 		bodySizeMax:     1 << 20,
+		bodyCollectMax:  1 << 20,
+		drainSizeMax:    256 << 10,
+		handlerPool:     256 * uint32(ownProcs()),
 	}, s)
 }
 
 func TestSettingsAreTakenOver(t *testing.T) {
 	s, err := Config{
 		Workers: 3, ReusePort: true, MaxConns: 1000, OnFull: PauseAccept, MaxTargetBytes: 100, MaxBodyBytes: 200,
-		MinBodyRate: 300, MinDrainRate: 400,
+		MinBodyRate: 300, MinDrainRate: 400, BodyBuffer: 700, MaxDrainBytes: 800, HandlerPool: 900,
 	}.resolve(serverLimits{
 		ReadTimeout: time.Second, ReadHeaderTimeout: 2 * time.Second, WriteTimeout: 3 * time.Second, IdleTimeout: 4 * time.Second,
 		MaxHeaderBytes: 500, MaxHeaderValueCount: 600,
@@ -40,11 +42,24 @@ func TestSettingsAreTakenOver(t *testing.T) {
 		workers: 3, reusePort: true, connsMax: 1000, onFull: 2, targetSizeMax: 100, bodySizeMax: 200, bodyRateMin: 300,
 		drainRateMin: 400, requestTimeoutMS: 1000, headTimeoutMS: 2000, writeTimeoutMS: 3000, idleTimeoutMS: 4000,
 		lingerTimeoutMS: 500, rateGraceMS: 5000, headSizeMax: 500, fieldCountMax: 600,
+		bodyCollectMax: 200, drainSizeMax: 800, handlerPool: 900,
 	}, s)
 }
 
+func TestBodiesForAHandlerAreNotBoundedButNotCollectedEither(t *testing.T) {
+	s, err := Config{}.resolve(serverLimits{BodiesStream: true})
+	require.NoError(t, err)
+	require.Equal(t, uint64(math.MaxInt64), s.bodySizeMax)
+	require.Equal(t, uint64(64<<10), s.bodyCollectMax)
+
+	s, err = Config{MaxBodyBytes: 200, BodyBuffer: 700}.resolve(serverLimits{BodiesStream: true})
+	require.NoError(t, err)
+	require.Equal(t, uint64(200), s.bodySizeMax)
+	require.Equal(t, uint64(200), s.bodyCollectMax)
+}
+
 func TestNegativeMeansOff(t *testing.T) {
-	s, err := Config{MaxBodyBytes: -1, MinBodyRate: -1, MinDrainRate: -1}.resolve(serverLimits{
+	s, err := Config{MaxBodyBytes: -1, MinBodyRate: -1, MinDrainRate: -1, MaxDrainBytes: -1}.resolve(serverLimits{
 		ReadTimeout: -1, ReadHeaderTimeout: -1, WriteTimeout: -1, IdleTimeout: -1,
 	})
 	require.NoError(t, err)
@@ -55,6 +70,7 @@ func TestNegativeMeansOff(t *testing.T) {
 	require.Zero(t, s.writeTimeoutMS)
 	require.Zero(t, s.idleTimeoutMS)
 	require.Equal(t, uint64(math.MaxInt64), s.bodySizeMax)
+	require.Zero(t, s.drainSizeMax)
 }
 
 // Zero would mean none to the core.
@@ -79,6 +95,8 @@ func TestSettingsOutOfRangeAreNamed(t *testing.T) {
 		{Config{Workers: 1025}, serverLimits{}, "Config.Workers", 1025},
 		{Config{MaxConns: -1}, serverLimits{}, "Config.MaxConns", -1},
 		{Config{OnFull: 3}, serverLimits{}, "Config.OnFull", FullPolicy(3)},
+		{Config{BodyBuffer: -1}, serverLimits{}, "Config.BodyBuffer", -1},
+		{Config{HandlerPool: -1}, serverLimits{}, "Config.HandlerPool", -1},
 		{Config{MaxTargetBytes: -1}, serverLimits{}, "Config.MaxTargetBytes", -1},
 		{Config{}, serverLimits{MaxHeaderBytes: -1}, "Server.MaxHeaderBytes", -1},
 		{Config{}, serverLimits{MaxHeaderBytes: headBytesMax + 1}, "Server.MaxHeaderBytes", headBytesMax + 1},

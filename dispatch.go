@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/kourier-go/kourier/internal/abi"
 )
@@ -25,6 +26,8 @@ type logFunc func(value any, stack []byte, req *Request)
 // A dispatcher has the requests of each batch answered by a Fast handler.
 type dispatcher struct {
 	workers []worker
+	// keepAlivesOff, unless nil, closes each connection after its answer while it is set.
+	keepAlivesOff *atomic.Bool
 }
 
 // newDispatcher makes a dispatcher for batches whose Worker is below workers.
@@ -59,10 +62,21 @@ func (d *dispatcher) OnBatch(b *abi.Batch) {
 	w := &d.workers[b.Worker]
 	w.yielder.yield(b.NowMS)
 	w.enter(b)
+	if d.keepAlivesOff != nil && d.keepAlivesOff.Load() {
+		closeAll(b)
+	}
 	for next := 0; next < int(b.Count); {
 		next = w.run(next)
 	}
 	w.leave()
+}
+
+// closeAll closes the connections of b after their answers.
+func closeAll(b *abi.Batch) {
+	requests := b.Slice()
+	for i := range requests {
+		requests[i].Flags &^= abi.RequestKeepAlive
+	}
 }
 
 // noConnection is no connection's number: generations do not come this far.

@@ -13,9 +13,14 @@ var (
 	// net/http holds.
 	ErrServerClosed = http.ErrServerClosed
 
-	// ErrForeignListener is returned by Serve for a listener without a file
-	// descriptor, which the core cannot accept from.
-	ErrForeignListener = errors.New("kourier: listener has no file descriptor")
+	// ErrNativeRequired is returned by the methods that serve without TLS when
+	// KOURIER_REQUIRE_NATIVE=1 stands in the environment and the portable engine
+	// would have to serve. It wraps [errors.ErrUnsupported]; the reason is wrapped with it.
+	ErrNativeRequired = fmt.Errorf("kourier: the environment requires the native core: %w", errors.ErrUnsupported)
+
+	// ErrForeignListener is the reason, beside ErrNativeRequired, that a listener
+	// is not a socket which the core can accept from.
+	ErrForeignListener = errors.New("kourier: listener is not a *net.TCPListener or *net.UnixListener")
 
 	// ErrRequestDone is returned by a write to a [Response] whose request is
 	// answered already: by Send or Canned, by Pass, or because its handler has returned.

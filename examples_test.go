@@ -93,8 +93,17 @@ func (e *example) mustEndInOrder(signal syscall.Signal) {
 	require.Empty(e.t, e.stderr.String())
 }
 
-func (folder examples) helloSaysHello(t *testing.T) {
-	e := folder.run(t, "hello", "-a", "127.0.0.1", "-p", "0", "--worker-count", "1")
+// inBothModes runs test with a Fast handler and with an http.Handler.
+func inBothModes(t *testing.T, test func(t *testing.T, mode string)) {
+	for _, mode := range []string{"fast", "handler"} {
+		t.Run(mode, func(t *testing.T) { test(t, mode) })
+	}
+}
+
+func (folder examples) helloSaysHello(t *testing.T) { inBothModes(t, folder.helloSaysHelloIn) }
+
+func (folder examples) helloSaysHelloIn(t *testing.T, mode string) {
+	e := folder.run(t, "hello", "-a", "127.0.0.1", "-p", "0", "--worker-count", "1", "--mode", mode)
 	p := dial(t, e.address)
 	for _, path := range []string{"/hello", "/", "/hello?query"} {
 		a := p.ask("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -113,7 +122,11 @@ func (folder examples) helloSaysHello(t *testing.T) {
 }
 
 func (folder examples) echoAnswersWithTheBody(t *testing.T) {
-	e := folder.run(t, "echo", "-a", "127.0.0.1", "-p", "0")
+	inBothModes(t, folder.echoAnswersWithTheBodyIn)
+}
+
+func (folder examples) echoAnswersWithTheBodyIn(t *testing.T, mode string) {
+	e := folder.run(t, "echo", "-a", "127.0.0.1", "-p", "0", "--mode", mode)
 	p := dial(t, e.address)
 	body := strings.Repeat("what you say ", 10_000)
 	require.Equal(t, body, p.ask(post("/any/path", body)).body)
@@ -214,7 +227,7 @@ func (folder examples) allNameAPortInUse(t *testing.T) {
 }
 
 func (folder examples) mistakesInFlagsEndThemWithAReason(t *testing.T) {
-	for _, arguments := range [][]string{{"-p", "65536"}, {"-p", "x"}, {"--worker-count", "-1"}, {"--worker-count", "1025"}, {"--unknown"}} {
+	for _, arguments := range [][]string{{"-p", "65536"}, {"-p", "x"}, {"--worker-count", "-1"}, {"--worker-count", "1025"}, {"--mode", "slow"}, {"--unknown"}} {
 		command := exec.Command(folder.program("hello"), append([]string{"-a", "127.0.0.1", "-p", "0"}, arguments...)...)
 		output := new(logBook)
 		command.Stdout, command.Stderr = output, output

@@ -19,6 +19,6 @@
 // The parser accepts what RFC 9110 and RFC 9112 allow and refuses everything
 // else with the status they name. All limits and timeouts have safe defaults.
 //
-// The package needs Linux, cgo and a C++20 compiler. Elsewhere it compiles, and
-// starting a server returns [errors.ErrUnsupported].
+// The core needs Linux, cgo and a C++20 compiler. Elsewhere, and over TLS, the
+// same [Server] serves on net/http.
 package kourier

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 
 	"github.com/kourier-go/kourier/internal/abi"
 )
@@ -28,7 +29,7 @@ import (
 type FastHandler func(req *Request, res *Response)
 
 // A Request is one HTTP/1.x request as a [FastHandler] sees it. It is complete,
-// body included, and checked: what RFC 9112 does not allow never reaches a handler.
+// but for large bodies (Body), and checked: what RFC 9112 does not allow never reaches a handler.
 //
 // A Request and the slices its methods return are views of the core's memory.
 // They are valid until the handler returns: read later, they show bytes of other
@@ -129,16 +130,25 @@ func (r *Request) eachField(yield func(name, value []byte) bool) {
 // ContentLength returns the size of the body in bytes as declared: 0 if the
 // request has none, and -1 if it came chunked, so that it declared no size.
 func (r *Request) ContentLength() int64 {
-	if r.raw.Flags&abi.RequestChunked != 0 {
+	switch {
+	case r.raw.Flags&abi.RequestChunked != 0:
 		return -1
+	case r.raw.Flags&abi.RequestBodyOpen != 0:
+		size, _ := strconv.ParseInt(string(r.Header("Content-Length")), 10, 64) // checked when it was received
+		return size
 	}
 	return int64(r.raw.BodySize)
 }
 
-// Body returns the body with its framing removed. complete is always true: the
-// handler runs when the body has arrived. Bodies larger than Config.MaxBodyBytes
-// are refused before.
-func (r *Request) Body() (body []byte, complete bool) { return r.raw.BodyBytes(), true }
+// Body returns the body with its framing removed. The handler runs when the body
+// has arrived, and complete is true, if there is no Server.Handler; bodies larger
+// than Config.MaxBodyBytes are refused before. If there is one, body is empty and
+// complete is false for a body larger than Config.BodyBuffer, and for a client that
+// waits for "100 Continue": such a request is to be passed, or to be answered without
+// its body, after which its connection closes.
+func (r *Request) Body() (body []byte, complete bool) {
+	return r.raw.BodyBytes(), r.raw.Flags&abi.RequestBodyOpen == 0
+}
 
 // RemoteAddr returns the peer's address. It is the zero AddrPort on a Unix
 // socket, and when the connection is gone. Each call asks the kernel.

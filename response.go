@@ -187,8 +187,8 @@ func (w *Response) Close() {
 	}
 }
 
-// Pass declines the request, which is then answered 404. What Status, Set and
-// Write have prepared is dropped. Pass has no effect once the head is on its way.
+// Pass declines the request, which Server.Handler answers then, or 404 if there is
+// none. What Status, Set and Write have prepared is dropped. Pass has no effect once the head is on its way.
 func (w *Response) Pass() {
 	if w.state == stateOpen {
 		w.touch()

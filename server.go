@@ -2,30 +2,47 @@ package kourier
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"log"
 	"log/slog"
-	"maps"
 	"net"
-	"slices"
+	"net/http"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 )
 
-// A Server serves HTTP/1.1 on the native core. Its fields are read when it
-// starts, which the first of Listen, Serve and ListenAndServe does; changes
-// after that have no effect. The zero value is safe for a server that faces the
-// public and answers everything 404. A Server must not be copied, and cannot be
-// used again after Shutdown or Close.
+// A Server serves HTTP. It has every exported field and method of [http.Server],
+// with the same name, type and meaning; where a default differs, the field says
+// so. Its fields are read when it starts, which the first of its Listen and Serve
+// methods does; changes after that have no effect. The zero value is safe for a
+// server that faces the public. A Server must not be copied, and cannot be used
+// again after Shutdown or Close.
+//
+// Two engines serve, behind one Server: the native core, and package net/http
+// with the same answers, the portable engine. The latter serves TLS, listeners
+// that are not sockets, and everything where the core is not built in: off Linux,
+// with CGO_ENABLED=0 and with -tags kourier_portable. KOURIER_REQUIRE_NATIVE=1 in
+// the environment makes that an error, [ErrNativeRequired], for all but TLS.
+// docs/internals.md lists how the engines differ.
 type Server struct {
-	// Addr is the TCP address for ListenAndServe, "host:port". Default ":http".
+	// Addr is the TCP address for ListenAndServe and ListenAndServeTLS,
+	// "host:port". Default ":http" and ":https".
 	Addr string
 
-	// Fast answers the requests, on the native thread that parsed them. It must
-	// not block. Default: everything is answered 404.
-	Fast FastHandler
+	// Handler answers, on a goroutine of its own for each, the requests that Fast
+	// has not answered. Default [http.DefaultServeMux] if Fast is nil too. If Fast
+	// is set, what it passes without a Handler is answered 404.
+	Handler http.Handler
+
+	// DisableGeneralOptionsHandler gives "OPTIONS *" requests to Handler. Default:
+	// those that Fast has not answered are answered 200 without a body.
+	DisableGeneralOptionsHandler bool
+
+	// TLSConfig is what ServeTLS and ListenAndServeTLS use, a clone of it. Default
+	// the zero tls.Config, with which certificates must be named by files.
+	TLSConfig *tls.Config
 
 	// ReadTimeout bounds the time from the first byte of a request to the end of
 	// its body; 408 then. Default none.
@@ -36,8 +53,9 @@ type Server struct {
 	ReadHeaderTimeout time.Duration
 
 	// WriteTimeout bounds how long an answer may wait for the client to read; the
-	// connection is closed then. Default none; Config.MinDrainRate guards against
-	// clients that do not read.
+	// connection is closed then. On the portable engine, and for a Handler, it is
+	// the time from the end of the head to the end of the answer. Default none;
+	// Config.MinDrainRate guards against clients that do not read.
 	WriteTimeout time.Duration
 
 	// IdleTimeout bounds the time without a byte of a request, also before the
@@ -53,47 +71,97 @@ type Server struct {
 	// Default 128.
 	MaxHeaderValueCount int
 
-	// ErrorLog receives what handlers do wrong: panics, and misuse of a Response.
-	// Default: the standard logger of package log.
+	// TLSNextProto holds what takes over a TLS connection for which its key was
+	// negotiated (ALPN). Default: HTTP/2 is served, unless Protocols forbids it.
+	TLSNextProto map[string]func(*http.Server, *tls.Conn, http.Handler)
+
+	// ConnState is called when a connection changes its state. Default: nothing is.
+	ConnState func(net.Conn, http.ConnState)
+
+	// ErrorLog receives what handlers do wrong, and failing connections, in
+	// net/http's words. Default: the standard logger of package log.
 	ErrorLog *log.Logger
 
-	// Logger receives the same as structured records; it wins over ErrorLog.
+	// BaseContext returns the context that those of the requests of a listener
+	// derive from; it must not be nil. Default [context.Background].
+	BaseContext func(net.Listener) context.Context
+
+	// ConnContext changes the context for a connection. ctx derives from that of
+	// BaseContext and has [http.ServerContextKey]. Default: ctx is used.
+	ConnContext func(ctx context.Context, c net.Conn) context.Context
+
+	// HTTP2 configures HTTP/2 connections. Default net/http's.
+	HTTP2 *http.HTTP2Config
+
+	// Protocols are what the server speaks. Default HTTP/1, and over TLS HTTP/2
+	// too unless TLSNextProto is set without it.
+	Protocols *http.Protocols
+
+	// Fast, if set, sees every request first, on the native thread that parsed it.
+	// It must not block. Default: all requests go to Handler.
+	Fast FastHandler
+
+	// Logger receives what ErrorLog would, as structured records; it wins over ErrorLog.
 	Logger *slog.Logger
 
-	// Config holds what only a native core has.
+	// OnEvent receives what never reaches a handler. The portable engine tells of
+	// failed TLS handshakes and of the requests that this package, not net/http,
+	// refuses. It is called on the goroutine of the connection, concurrently, and
+	// must not block. Default: nothing is told; Stats counts.
+	OnEvent func(Event)
+
+	// Config holds what net/http has no setting for.
 	Config Config
 
-	mu        sync.Mutex
-	phase     serverPhase
-	statics   []staticRoute
-	settings  settings
-	listeners map[*boundListener]struct{}
-	closing   chan struct{} // closed when Shutdown or Close begins
+	mu         sync.Mutex
+	phase      serverPhase
+	statics    []staticRoute
+	settings   settings
+	listeners  map[*boundListener]struct{}
+	onShutdown []func()
+	closing    chan struct{} // closed when Shutdown or Close begins; nil before the start
+
+	// keepAlivesOff is what SetKeepAlivesEnabled was told, reversed.
+	keepAlivesOff atomic.Bool
+
+	// portable is set at the start, also if the core serves all listeners.
+	portable atomic.Pointer[portable]
 
 	// running guards the core's life: held for reading while the core is used,
 	// and for writing when its start is told and when its end begins. It may be
 	// locked while mu is, never the other way round.
 	running  sync.RWMutex
-	core     *core         // nil before the start and after the end
+	core     *core         // nil before its start and after its end
 	stopping bool          // the end of core has begun: only onWorker may be asked
-	stopped  chan struct{} // closed when core is freed; nil before the start
+	stopped  chan struct{} // closed when core is freed; nil before its start
 	final    Stats         // of core, from when its end begins
+	engine   string        // of the main listener, for Stats; "" before the start
 }
 
-type serverPhase uint8
+// ListenAndServe serves handler, or [http.DefaultServeMux] if it is nil, on the
+// TCP address addr, like [Server.ListenAndServe].
+func ListenAndServe(addr string, handler http.Handler) error {
+	return (&Server{Addr: addr, Handler: handler}).ListenAndServe()
+}
 
-const (
-	phaseNew serverPhase = iota
-	phaseStarted
-	phaseClosing
-)
+// ListenAndServeTLS is ListenAndServe over TLS, like [Server.ListenAndServeTLS].
+func ListenAndServeTLS(addr, certFile, keyFile string, handler http.Handler) error {
+	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLS(certFile, keyFile)
+}
 
-// A boundListener is a listener that is open, and accepted from or not yet.
-type boundListener struct {
-	net.Listener
-	worker    int  // the only one to accept, or -1
-	bound     bool // Listen has made it; else it was given to Serve
-	accepting bool // the core has it
+// Serve serves handler, or [http.DefaultServeMux] if it is nil, on the
+// connections of l, like [Server.Serve].
+func Serve(l net.Listener, handler http.Handler) error {
+	return (&Server{Handler: handler}).Serve(l)
+}
+
+// handler returns what answers the requests that Fast leaves; nil if they are
+// answered 404.
+func (s *Server) handler() http.Handler {
+	if s.Handler == nil && s.Fast == nil {
+		return http.DefaultServeMux
+	}
+	return s.Handler
 }
 
 // staticCountMax bounds the number of static answers; each request is held against all of them.
@@ -125,345 +193,39 @@ func (s *Server) Static(pattern string, r StaticResponse) error {
 	return nil
 }
 
-// Listen binds an address now, to be served later by ListenAndServe: connections
-// wait until then. It returns the address bound, which tells the port if the one
-// asked for was 0. network is "tcp", "tcp4", "tcp6" or "unix". It may be called
-// several times. The file of a Unix socket is removed at the end.
-func (s *Server) Listen(network, address string) (net.Addr, error) {
-	switch network {
-	case "tcp", "tcp4", "tcp6", "unix":
-	default:
-		return nil, fmt.Errorf("kourier: listen: %w", net.UnknownNetworkError(network))
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.prepare(); err != nil {
-		return nil, err
-	}
-	var config net.ListenConfig
-	count := 1
-	if s.settings.reusePort && network != "unix" {
-		config.Control = reusePort
-		count = int(s.settings.workers)
-	}
-	var bound []*boundListener
-	fail := func(err error) (net.Addr, error) {
-		for _, b := range bound {
-			_ = s.forget(b) // the first error tells more
-		}
-		return nil, err
-	}
-	for worker := range count {
-		l, err := config.Listen(context.Background(), network, address)
-		if err != nil {
-			return fail(fmt.Errorf("kourier: %w", err))
-		}
-		if count == 1 {
-			worker = -1
-		}
-		b := &boundListener{Listener: l, worker: worker, bound: true}
-		s.listeners[b] = struct{}{}
-		bound = append(bound, b)
-		address = l.Addr().String() // the port that the first one got
-	}
-	// Only now: nobody closes a server that could not bind.
-	if err := s.start(); err != nil {
-		return fail(err)
-	}
-	return bound[0].Addr(), nil
-}
-
-// Addrs returns the addresses that the server listens on.
-func (s *Server) Addrs() []net.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var addrs []net.Addr
-	for l := range s.listeners {
-		if l.worker <= 0 { // one of the listeners that share an address
-			addrs = append(addrs, l.Addr())
-		}
-	}
-	return addrs
-}
-
-// ListenAndServe serves the addresses that Listen has bound, or, if there is
-// none, the TCP address Addr. It blocks until Shutdown or Close is called and
-// then returns ErrServerClosed at once; the error of another cause comes earlier.
-func (s *Server) ListenAndServe() error {
-	s.mu.Lock()
-	none := true
-	for l := range s.listeners {
-		none = none && !l.bound
-	}
-	s.mu.Unlock()
-	if none {
-		addr := s.Addr
-		if addr == "" {
-			addr = ":http"
-		}
-		if _, err := s.Listen("tcp", addr); err != nil {
-			return err
-		}
-	}
-	return s.serve(func(l *boundListener) bool { return l.bound })
-}
-
-// Serve serves the connections of l, which must be a TCP or Unix listener or
-// another one with a file descriptor (syscall.Conn). It blocks like
-// ListenAndServe and closes l before it returns. It may be called for several
-// listeners at a time. The core accepts from a duplicate of the descriptor: to
-// close l is not enough to stop accepting, Shutdown or Close is.
-func (s *Server) Serve(l net.Listener) error {
-	s.mu.Lock()
-	err := s.prepare()
-	if _, ok := l.(syscall.Conn); err == nil && !ok {
-		err = ErrForeignListener
-	}
-	if err == nil {
-		err = s.start()
-	}
-	if err != nil {
-		s.mu.Unlock()
-		return errors.Join(err, ignoreClosed(l.Close()))
-	}
-	b := &boundListener{Listener: l, worker: -1}
-	s.listeners[b] = struct{}{}
-	s.mu.Unlock()
-	return s.serve(func(other *boundListener) bool { return other == b })
-}
-
-// serve has the core accept from the listeners that are wanted, and waits.
-func (s *Server) serve(wanted func(*boundListener) bool) error {
-	s.mu.Lock()
-	if s.phase != phaseStarted {
-		s.mu.Unlock()
-		return ErrServerClosed
-	}
-	for l := range s.listeners {
-		if l.accepting || !wanted(l) {
-			continue
-		}
-		if err := s.accept(l); err != nil {
-			err = errors.Join(err, s.forget(l))
-			s.mu.Unlock()
-			return err
-		}
-		l.accepting = true
-	}
-	s.mu.Unlock()
-	<-s.closing
-	return ErrServerClosed
-}
-
-// prepare reads and checks the settings, unless the core runs. s.mu is held.
-func (s *Server) prepare() error {
-	switch s.phase {
-	case phaseStarted:
-		return nil
-	case phaseClosing:
-		return ErrServerClosed
-	}
-	if s.listeners == nil {
-		s.listeners = map[*boundListener]struct{}{}
-	}
-	var err error
-	s.settings, err = s.Config.resolve(serverLimits{
-		ReadTimeout:         s.ReadTimeout,
-		ReadHeaderTimeout:   s.ReadHeaderTimeout,
-		WriteTimeout:        s.WriteTimeout,
-		IdleTimeout:         s.IdleTimeout,
-		MaxHeaderBytes:      s.MaxHeaderBytes,
-		MaxHeaderValueCount: s.MaxHeaderValueCount,
-	})
-	return err
-}
-
-// start starts the core, unless it runs. s.mu is held, and prepare has returned nil.
-func (s *Server) start() error {
-	if s.phase == phaseStarted {
-		return nil
-	}
-	workers := int(s.settings.workers)
-	d := newDispatcher(s.Fast, workers, batchWrite, peerAddress, s.logHandler)
-	started, err := startCore(s.settings, s.statics, d)
-	if err != nil {
-		return err
-	}
-	if makeSpareP(workers) {
-		d.enableYield() // no batch can have come yet
-	}
-	s.running.Lock()
-	s.core = started
-	s.stopped = make(chan struct{})
-	s.running.Unlock()
-	s.closing = make(chan struct{})
-	s.phase = phaseStarted
-	return nil
-}
-
-func (s *Server) accept(l *boundListener) error {
-	err := ErrServerClosed
-	s.use(func(c *core) { err = c.listen(l.Listener, l.worker) })
-	return err
-}
-
-// forget closes a listener. s.mu is held.
-func (s *Server) forget(l *boundListener) error {
-	delete(s.listeners, l)
-	return ignoreClosed(l.Close())
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
-// beginClosing makes Serve return and closes the Go side of the listeners. The
-// core has descriptors of its own for them.
-func (s *Server) beginClosing() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var err error
-	for l := range s.listeners {
-		err = errors.Join(err, s.forget(l))
-	}
-	if s.phase == phaseStarted {
-		close(s.closing)
-	}
-	s.phase = phaseClosing
-	return err
-}
-
-// Shutdown ends the server in order: it stops accepting, closes idle
-// connections, lets the requests that have begun to arrive be answered, and
-// returns when the last connection has gone. If ctx ends first its error is
-// returned, and the connections that are left go on until they are done or
-// Close is called. Serve and ListenAndServe return at once. Called in a handler,
-// Shutdown waits for that handler too, until ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.beginClosing()
-	// The waiting is the core's, which knows nothing of contexts.
-	ended := make(chan struct{})
-	go func() {
-		s.use((*core).drain)
-		for finished := false; !finished; {
-			finished = true
-			s.use(func(c *core) { finished = c.wait(shutdownPoll) })
-			if !finished && ctx.Err() != nil {
-				return
-			}
-		}
-		s.stop()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// shutdownPoll is how long Shutdown goes on behind the caller's back when its context has ended.
-const shutdownPoll = 50 * time.Millisecond
-
-// Close closes all listeners and connections at once; requests are cut off. When
-// it returns everything that the server held is released, unless it is called
-// from a handler: then that happens soon after the handler has returned.
-func (s *Server) Close() error {
-	err := s.beginClosing()
-	if s.onWorker() {
-		go s.stop()
-	} else {
-		s.stop()
-	}
-	return err
-}
-
-// use calls f with the core, unless there is none or its end has begun.
-func (s *Server) use(f func(*core)) {
-	s.running.RLock()
-	defer s.running.RUnlock()
-	if s.core != nil && !s.stopping {
-		f(s.core)
-	}
-}
-
-// onWorker reports whether the caller is a handler of this server.
-func (s *Server) onWorker() bool {
-	s.running.RLock()
-	defer s.running.RUnlock()
-	return s.core != nil && s.core.onWorker()
-}
-
-// stop joins the workers and frees the core, or waits until another call has
-// done so. It waits for a handler that runs, which may use the server meanwhile.
-func (s *Server) stop() {
-	var last Stats
-	s.use(func(c *core) {
-		last = c.stats() // while the workers run: a thread that has ended has no clock
-		c.interrupt()    // ends the waiting of Shutdown, which holds running
-	})
-	s.running.Lock()
-	ending, stopped := s.core, s.stopped
-	first := ending != nil && !s.stopping
-	if first {
-		s.stopping = true
-		s.final = last
-		s.final.ConnsActive, s.final.ConnsIdle, s.final.NativeBytes = 0, 0, 0
-	}
-	s.running.Unlock()
-	if first {
-		ending.stop()
-		s.running.Lock()
-		s.core = nil
-		s.running.Unlock()
-		close(stopped)
-	}
-	if stopped != nil {
-		<-stopped
-	}
-}
-
-// Stats returns the counters of the server; after its end, the last ones.
+// Stats returns the counters of the server, of both engines together; after its
+// end, the last ones.
 func (s *Server) Stats() Stats {
 	s.running.RLock()
 	defer s.running.RUnlock()
-	switch {
-	case s.stopping:
-		final := s.final
-		final.ParseErrors, final.Timeouts = maps.Clone(final.ParseErrors), maps.Clone(final.Timeouts)
-		final.Workers = slices.Clone(final.Workers)
-		return final
-	case s.core != nil:
-		return s.core.stats()
+	stats := s.nativeStats()
+	if p := s.portable.Load(); p != nil {
+		p.addStats(&stats)
 	}
-	stats := newStats()
-	stats.Engine = "none"
+	if stats.Engine = s.engine; stats.Engine == "" {
+		stats.Engine = "none"
+	}
 	return stats
 }
 
-// logHandler reports what a handler did wrong, with net/http's words for a panic.
-func (s *Server) logHandler(value any, stack []byte, req *Request) {
-	remote := req.RemoteAddr()
-	switch {
-	case s.Logger != nil && stack != nil:
-		s.Logger.Error("panic serving", "remote", remote, "panic", fmt.Sprint(value), "stack", string(stack))
-	case s.Logger != nil:
-		s.Logger.Warn("handler misused its response", "remote", remote, "error", fmt.Sprint(value))
-	case stack != nil:
-		s.logf("http: panic serving %v: %v\n%s", remote, value, stack)
-	default:
-		s.logf("%v", value)
+// SetKeepAlivesEnabled says whether connections stay open after an answer, which
+// they do unless it is called with false. Then the connections that are idle
+// close: on the portable engine at once, on the native one after their next answer
+// or IdleTimeout; what [Server.Static] answers keeps its connection.
+func (s *Server) SetKeepAlivesEnabled(v bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keepAlivesOff.Store(!v)
+	if p := s.portable.Load(); p != nil {
+		p.http.SetKeepAlivesEnabled(v)
 	}
 }
 
-func (s *Server) logf(format string, args ...any) {
-	if s.ErrorLog != nil {
-		s.ErrorLog.Printf(format, args...)
-	} else {
-		log.Printf(format, args...)
-	}
+// RegisterOnShutdown has f called, on a goroutine of its own, when Shutdown
+// begins. Shutdown does not wait for it. It is for connections that were
+// hijacked or upgraded, which the server no longer knows.
+func (s *Server) RegisterOnShutdown(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onShutdown = append(s.onShutdown, f)
 }

@@ -180,6 +180,7 @@ func TestAThousandLivesLeaveNothing(t *testing.T) {
 }
 
 func TestFailedStartsLeaveNothing(t *testing.T) {
+	t.Setenv("KOURIER_REQUIRE_NATIVE", "1")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })

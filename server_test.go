@@ -454,18 +454,52 @@ func TestServeTakesTCPAndUnixListeners(t *testing.T) {
 // A foreignListener has no descriptor.
 type foreignListener struct{ net.Listener }
 
-func TestAForeignListenerIsRefusedAndClosed(t *testing.T) {
+// Its Accept may do more than that of the socket in it.
+func TestAForeignListenerIsServedBesideANativeOne(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	srv := &kourier.Server{}
-	require.ErrorIs(t, soon(t, async(func() error { return srv.Serve(foreignListener{l}) })), kourier.ErrForeignListener)
+	address := serving(t, srv)
+	served := async(func() error { return srv.Serve(foreignListener{l}) })
+	require.Equal(t, "hello", dial(t, l.Addr().String()).ask(helloRequest).body)
+	require.Equal(t, "hello", dial(t, address).ask(helloRequest).body)
+	stats := srv.Stats()
+	require.Equal(t, "native", stats.Engine)
+	require.EqualValues(t, 2, stats.Requests)
+	require.EqualValues(t, 2, stats.Accepted)
+	require.Len(t, srv.Addrs(), 2)
+	require.NoError(t, srv.Shutdown(t.Context()))
+	require.ErrorIs(t, soon(t, served), kourier.ErrServerClosed)
+	_, err = l.Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
+}
+
+func TestTheNativeCoreCanBeRequired(t *testing.T) {
+	t.Setenv("KOURIER_REQUIRE_NATIVE", "1")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	srv := &kourier.Server{Fast: sayHello}
+	err = soon(t, async(func() error { return srv.Serve(foreignListener{l}) }))
+	require.ErrorIs(t, err, kourier.ErrNativeRequired)
+	require.ErrorIs(t, err, kourier.ErrForeignListener)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
 	_, err = l.Accept()
 	require.ErrorIs(t, err, net.ErrClosed)
 	require.Empty(t, srv.Addrs())
 
-	address := serving(t, srv) // nothing has been started: its fields are still read
+	address := serving(t, srv)
 	require.Equal(t, 200, dial(t, address).ask(helloRequest).StatusCode)
+}
+
+func TestConnectionsCloseAfterTheirAnswerWithoutKeepAlives(t *testing.T) {
+	t.Parallel()
+	srv := &kourier.Server{Fast: sayHello}
+	p := dial(t, serving(t, srv))
+	require.False(t, p.ask(helloRequest).Close)
+	srv.SetKeepAlivesEnabled(false)
+	require.True(t, p.ask(helloRequest).Close)
+	p.mustEnd()
 }
 
 func TestServeOfAClosedListenerFails(t *testing.T) {

@@ -4,8 +4,14 @@ import "time"
 
 // Stats are the counters of a server since it started, and a few gauges. Reading
 // them costs the workers nothing.
+//
+// The portable engine, which does not see into net/http, counts connections,
+// requests, the refusals that are this package's, and the answers of Static and of
+// Fast handlers, but not those of an http.Handler; no bytes, and nothing of the
+// core's own: from Refused to AcceptRetries, and from BytesIn on.
 type Stats struct {
-	// Engine is "native", or "none" before the server has started.
+	// Engine is what serves the main listener, the first one: "native" or
+	// "portable", or "none" before the server has started.
 	Engine string
 
 	Accepted      uint64 // connections accepted
@@ -44,10 +50,6 @@ type WorkerStats struct {
 	Syscalls       uint64
 }
 
-// A Reason tells why the core refused a request or closed a connection: one of
-// the names in docs/internals.md, fit for a metric's label.
-type Reason string
-
 func newStats() Stats {
-	return Stats{Engine: engineName, ParseErrors: map[Reason]uint64{}, Timeouts: map[Reason]uint64{}}
+	return Stats{ParseErrors: map[Reason]uint64{}, Timeouts: map[Reason]uint64{}}
 }

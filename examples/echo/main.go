@@ -1,6 +1,7 @@
 // Echo answers every request with its own body: 200 to any method on any path,
 // no body to HEAD, and 200 and the end of the connection to CONNECT. Conformance
-// runs are made against it.
+// runs are made against it. It does so from a Fast handler or, with -mode handler,
+// from an http.Handler.
 //
 //	go run ./examples/echo -a 127.0.0.1 -p 3276
 //	curl -i --data-binary 'what you say' http://127.0.0.1:3276/
@@ -11,8 +12,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
@@ -25,13 +28,17 @@ import (
 func main() {
 	address := flag.String("a", "127.0.0.1", "`address` to listen on; empty for all")
 	port := flag.Uint("p", 3276, "`port` to listen on; 0 for any that is free")
+	mode := flag.String("mode", "fast", "fast for a Fast handler, handler for an http.Handler that does the same")
 	flag.Parse()
 
-	srv := &kourier.Server{
-		Fast: func(req *kourier.Request, res *kourier.Response) {
-			body, _ := req.Body()
-			res.Send("application/octet-stream", body)
-		},
+	srv := &kourier.Server{}
+	switch *mode {
+	case "fast":
+		srv.Fast = echo
+	case "handler":
+		srv.Handler = http.HandlerFunc(echoHTTP)
+	default:
+		log.Fatalf("-mode %q is neither fast nor handler", *mode)
 	}
 	addr, err := srv.Listen("tcp", net.JoinHostPort(*address, strconv.FormatUint(uint64(*port), 10)))
 	if err != nil {
@@ -53,4 +60,22 @@ func main() {
 	if err := srv.Shutdown(ctx); err != nil {
 		log.Print(errors.Join(err, srv.Close()))
 	}
+}
+
+func echo(req *kourier.Request, res *kourier.Response) {
+	body, _ := req.Body()
+	res.Send("application/octet-stream", body)
+}
+
+func echoHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler) // half an echo is none
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method == http.MethodConnect {
+		w.Header().Set("Connection", "close")
+	}
+	_, _ = w.Write(body) // a client that has gone hears nothing
 }

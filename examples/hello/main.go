@@ -1,4 +1,5 @@
-// Hello answers GET /hello and GET / with "Hello World!" from a Fast handler.
+// Hello answers GET /hello and GET / with "Hello World!", from a Fast handler or,
+// with -mode handler, from an http.Handler.
 //
 //	go run ./examples/hello -a 127.0.0.1 -p 3275
 //	curl -i http://127.0.0.1:3275/hello
@@ -9,8 +10,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
@@ -26,13 +29,21 @@ func main() {
 	workers := flag.Int("worker-count", 0, "`number` of native threads; 0 for one a core")
 	request := flag.Int("request-timeout", 20, "`seconds` that a whole request may take; 0 for no limit")
 	idle := flag.Int("idle-timeout", 60, "`seconds` that a connection may stay idle; 0 for no limit")
+	mode := flag.String("mode", "fast", "fast for a Fast handler, handler for an http.Handler that does the same")
 	flag.Parse()
 
 	srv := &kourier.Server{
-		Fast:        hello,
 		ReadTimeout: seconds(*request),
 		IdleTimeout: seconds(*idle),
 		Config:      kourier.Config{Workers: *workers},
+	}
+	switch *mode {
+	case "fast":
+		srv.Fast = hello
+	case "handler":
+		srv.Handler = http.HandlerFunc(helloHTTP)
+	default:
+		log.Fatalf("-mode %q is neither fast nor handler", *mode)
 	}
 	addr, err := srv.Listen("tcp", net.JoinHostPort(*address, strconv.FormatUint(uint64(*port), 10)))
 	if err != nil {
@@ -62,6 +73,16 @@ func hello(req *kourier.Request, res *kourier.Response) {
 		res.Send("text/plain", []byte("Hello World!"))
 	default:
 		res.Pass()
+	}
+}
+
+func helloHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/", "/hello":
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, "Hello World!") // a client that has gone hears nothing
+	default:
+		http.NotFound(w, r)
 	}
 }
 

@@ -1,0 +1,53 @@
+package kourier
+
+import (
+	"net/netip"
+	"time"
+)
+
+// An Event is something that never reached a handler.
+type Event struct {
+	Time   time.Time
+	Reason Reason
+	Status int            // what the client was sent; 0: nothing
+	Remote netip.AddrPort // the peer's address; invalid if it is not known, or not of TCP
+	Detail string         // more about it for a person to read, or ""
+	Err    error          // what failed, or nil
+}
+
+// A Reason tells why a request was refused or a connection closed: one of the
+// constants Reason…, fit for a metric's label. docs/internals.md says what the
+// client is answered.
+type Reason string
+
+// The reasons for refusing a request, the keys of Stats.ParseErrors.
+const (
+	ReasonBadRequestLine      Reason = "bad_request_line"
+	ReasonBadMethod           Reason = "bad_method"
+	ReasonBadTarget           Reason = "bad_target"
+	ReasonBadVersion          Reason = "bad_version"
+	ReasonBadField            Reason = "bad_field"
+	ReasonBadHost             Reason = "bad_host"
+	ReasonBadContentLength    Reason = "bad_content_length"
+	ReasonBadTransferEncoding Reason = "bad_transfer_encoding"
+	ReasonBadChunk            Reason = "bad_chunk"
+	ReasonBadTrailer          Reason = "bad_trailer"
+	ReasonBadExpect           Reason = "bad_expect"
+	ReasonTargetTooLong       Reason = "target_too_long"
+	ReasonHeadTooLarge        Reason = "head_too_large"
+	ReasonTooManyFields       Reason = "too_many_fields"
+	ReasonBodyTooLarge        Reason = "body_too_large"
+)
+
+// The times that a connection can exceed, the keys of Stats.Timeouts.
+const (
+	ReasonHeadTimeout  Reason = "head_timeout"
+	ReasonBodyTimeout  Reason = "body_timeout"
+	ReasonBodyTooSlow  Reason = "body_too_slow"
+	ReasonWriteTimeout Reason = "write_timeout"
+	ReasonDrainTooSlow Reason = "drain_too_slow"
+	ReasonIdleTimeout  Reason = "idle_timeout"
+)
+
+// ReasonTLSHandshake is a TLS handshake that has failed. Stats does not count it.
+const ReasonTLSHandshake Reason = "tls_handshake"
