@@ -52,7 +52,7 @@ func (c *fakeCore) dispatcher(fast FastHandler) *dispatcher {
 		c.logged = append(c.logged, value)
 		c.stacks = append(c.stacks, stack)
 	}
-	return newDispatcher(fast, 1, c.write, peer, log)
+	return newDispatcher(fast, nil, 1, c.write, peer, log)
 }
 
 // load makes a batch with room for outSize bytes of answers.

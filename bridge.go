@@ -13,6 +13,19 @@ package kourier
 // #cgo noescape kr_stats
 // #cgo nocallback kr_stats
 // #cgo nocallback kr_is_worker
+// #cgo noescape kr_link_read
+// #cgo nocallback kr_link_read
+// #cgo noescape kr_link_write
+// #cgo nocallback kr_link_write
+// #cgo noescape kr_link_send_file
+// #cgo nocallback kr_link_send_file
+// #cgo nocallback kr_link_release
+// #cgo noescape kr_link_detach
+// #cgo nocallback kr_link_detach
+// #cgo noescape kr_link_peer
+// #cgo nocallback kr_link_peer
+// #cgo nocallback kr_link_unsent
+// #cgo nocallback kr_link_fd
 //
 // // Go code holds the address of a C function as void *, which C does not convert by itself.
 // static kr_status start(const kr_config *config, const kr_static *statics, uint32_t static_count, void *on_batch,
@@ -28,6 +41,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -45,6 +59,7 @@ type core struct {
 	handle  *C.kr_core
 	ctx     unsafe.Pointer
 	workers int
+	holders atomic.Int64 // links, and the server until stop
 }
 
 // startCore starts the workers. receiver gets their batches until stop has returned.
@@ -68,11 +83,15 @@ func startCore(s settings, statics []staticRoute, receiver callbacks.Receiver) (
 		target_size_max:    C.uint32_t(s.targetSizeMax),
 		field_count_max:    C.uint32_t(s.fieldCountMax),
 		body_size_max:      C.uint64_t(s.bodySizeMax),
-		body_collect_max:   C.uint64_t(math.MaxUint64),
+		body_collect_max:   C.uint64_t(s.bodyCollectMax),
+		notify_conns:       C.uint32_t(s.notifyConns),
+		preface:            C.uint32_t(s.preface),
+		notify_reasons:     C.uint32_t(s.notifyReasons),
 	}
 	table, free := staticTable(statics)
 	defer free()
 	c := &core{ctx: callbacks.Register(receiver), workers: int(s.workers)}
+	c.holders.Store(1)
 	status := C.start(&config, table, C.uint32_t(len(statics)), callbacks.OnBatch(), c.ctx, &c.handle)
 	if status != C.KR_OK {
 		callbacks.Release(c.ctx)
@@ -146,12 +165,30 @@ func (c *core) interrupt() { C.kr_interrupt(c.handle) }
 // onWorker reports whether the caller runs inside a callback of this core.
 func (c *core) onWorker() bool { return C.kr_is_worker(c.handle) != 0 }
 
-// stop ends the core. The context goes after the last callback can have run.
+// stop ends the core: the context goes after the last callback can have run, the
+// memory when no link needs it any more.
 func (c *core) stop() {
 	C.kr_stop(c.handle)
 	callbacks.Release(c.ctx)
-	C.kr_free(c.handle)
+	c.letGo()
 }
+
+// hold keeps the core in memory until letGo. On a worker, for a link.
+func (c *core) hold() { c.holders.Add(1) }
+
+func (c *core) letGo() {
+	if c.holders.Add(-1) == 0 {
+		C.kr_free(c.handle)
+	}
+}
+
+// closeConnection is kr_close_connection. False: try again.
+func (c *core) closeConnection(id linkID) bool {
+	return C.kr_close_connection(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection)) == C.KR_OK
+}
+
+// closeIdle is kr_close_idle.
+func (c *core) closeIdle() { C.kr_close_idle(c.handle) }
 
 // stats adds up the counters of the workers.
 func (c *core) stats() Stats {
@@ -190,11 +227,14 @@ func (c *core) stats() Stats {
 	return total
 }
 
+// reasonOf returns the name of KR_REASON_*.
+func reasonOf(number uint32) Reason { return Reason(C.GoString(C.kr_reason_text(C.uint32_t(number)))) }
+
 func (s *Stats) addReason(number uint32, count uint64) {
 	if count == 0 {
 		return
 	}
-	reason := Reason(C.GoString(C.kr_reason_text(C.uint32_t(number))))
+	reason := reasonOf(number)
 	switch {
 	case number == C.KR_REASON_NO_MEMORY:
 		s.OutOfMemory += count
@@ -218,14 +258,83 @@ func peerAddress(b *abi.Batch, connection uint64) netip.AddrPort {
 	var port C.uint16_t
 	var family C.uint8_t
 	status := C.kr_peer((*C.kr_batch)(unsafe.Pointer(b)), C.uint64_t(connection), &address[0], &scope, &port, &family)
+	return addrPort(status, &address, scope, port, family)
+}
+
+func addrPort(status C.kr_status, address *[16]C.uint8_t, scope C.uint32_t, port C.uint16_t, family C.uint8_t) netip.AddrPort {
 	if status != C.KR_OK || family == 0 {
 		return netip.AddrPort{}
 	}
-	ip := netip.AddrFrom16(*(*[16]byte)(unsafe.Pointer(&address))).Unmap() // dual-stack sockets map IPv4 peers too
+	ip := netip.AddrFrom16(*(*[16]byte)(unsafe.Pointer(address))).Unmap() // dual-stack sockets map IPv4 peers too
 	if ip.Is6() && scope != 0 {
 		ip = ip.WithZone(zoneName(uint32(scope)))
 	}
 	return netip.AddrPortFrom(ip, uint16(port))
+}
+
+// A linkID says which connection of which worker a link is.
+type linkID struct {
+	worker     uint32
+	connection uint64
+}
+
+// The functions kr_link_*. A link holds the core in memory: see core.hold.
+
+func (c *core) linkRead(id linkID, p []byte) (n int, code int, status int32) {
+	var size C.size_t
+	var refusal C.uint16_t
+	status = int32(C.kr_link_read(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection),
+		(*C.char)(unsafe.Pointer(unsafe.SliceData(p))), C.size_t(len(p)), &size, &refusal))
+	return int(size), int(refusal), status
+}
+
+func (c *core) linkWrite(id linkID, head, body []byte) (n int, status int32) {
+	var size C.size_t
+	status = int32(C.kr_link_write(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection),
+		(*C.char)(unsafe.Pointer(unsafe.SliceData(head))), C.size_t(len(head)),
+		(*C.char)(unsafe.Pointer(unsafe.SliceData(body))), C.size_t(len(body)), &size))
+	return int(size), status
+}
+
+func (c *core) linkSendFile(id linkID, file uintptr, offset *int64, size int64) (status int32) {
+	at := C.int64_t(*offset)
+	status = int32(C.kr_link_send_file(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection), C.int(file), &at, C.size_t(size)))
+	*offset = int64(at)
+	return status
+}
+
+func (c *core) linkRelease(id linkID, how uint32) {
+	C.kr_link_release(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection), C.uint32_t(how))
+}
+
+func (c *core) linkDetach(id linkID) (fd int, rest []byte, status int32) {
+	for {
+		var size C.size_t
+		var taken C.int
+		status = int32(C.kr_link_detach(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection),
+			(*C.char)(unsafe.Pointer(unsafe.SliceData(rest))), C.size_t(len(rest)), &size, &taken))
+		if status != abi.ErrInvalid {
+			return int(taken), rest[:min(int(size), len(rest))], status
+		}
+		rest = make([]byte, size)
+	}
+}
+
+func (c *core) linkPeer(id linkID) netip.AddrPort {
+	var address [16]C.uint8_t
+	var scope C.uint32_t
+	var port C.uint16_t
+	var family C.uint8_t
+	status := C.kr_link_peer(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection), &address[0], &scope, &port, &family)
+	return addrPort(status, &address, scope, port, family)
+}
+
+func (c *core) linkUnsent(id linkID) int {
+	return int(C.kr_link_unsent(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection)))
+}
+
+func (c *core) linkFD(id linkID) int {
+	return int(C.kr_link_fd(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection)))
 }
 
 func zoneName(index uint32) string {

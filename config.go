@@ -136,6 +136,9 @@ type settings struct {
 	fieldCountMax    uint32
 	bodySizeMax      uint64
 	bodyCollectMax   uint64 // what is collected of a body before a Fast handler sees it
+	notifyConns      uint32 // whether the core tells of each connection
+	preface          uint32 // whether the core hands HTTP/2's preface over
+	notifyReasons    uint32 // whether the core tells of what it has refused and closed
 	drainSizeMax     uint64
 	handlerPool      uint32
 	reusePort        bool

@@ -23,23 +23,35 @@ type peerFunc func(b *abi.Batch, connection uint64) netip.AddrPort
 // valid during the call. It is called on native threads, concurrently.
 type logFunc func(value any, stack []byte, req *Request)
 
+// links take connections over whose requests no Fast handler has taken.
+type links interface {
+	// take hands the connection of requests over, which are all that are left of it
+	// in the batch. It must not block.
+	take(b *abi.Batch, requests []abi.Request)
+	// yield is called at the end of a batch of which something was taken.
+	yield(worker uint32)
+}
+
 // A dispatcher has the requests of each batch answered by a Fast handler.
 type dispatcher struct {
 	workers []worker
 	// keepAlivesOff, unless nil, closes each connection after its answer while it is set.
 	keepAlivesOff *atomic.Bool
+	// notice gets the notices; nil if none can come. It must neither block nor panic.
+	notice func(worker uint32, n *abi.Notice)
 }
 
-// newDispatcher makes a dispatcher for batches whose Worker is below workers.
-// Without a handler it answers everything 404.
-func newDispatcher(fast FastHandler, workers int, write writeFunc, peer peerFunc, log logFunc) *dispatcher {
-	if fast == nil {
+// newDispatcher makes a dispatcher for batches whose Worker is below workers. What
+// fast passes goes to links, and so does everything if fast is nil; without links
+// it is answered 404.
+func newDispatcher(fast FastHandler, links links, workers int, write writeFunc, peer peerFunc, log logFunc) *dispatcher {
+	if fast == nil && links == nil {
 		fast = func(_ *Request, res *Response) { res.Pass() }
 	}
 	d := &dispatcher{workers: make([]worker, workers)}
 	for i := range d.workers {
 		w := &d.workers[i]
-		w.fast, w.write, w.log = fast, write, log
+		w.fast, w.links, w.write, w.log = fast, links, write, log
 		w.req.peer = peer
 		w.req.raw = &noRequest
 		w.res.raw = &noRequest
@@ -62,6 +74,10 @@ func (d *dispatcher) OnBatch(b *abi.Batch) {
 	w := &d.workers[b.Worker]
 	w.yielder.yield(b.NowMS)
 	w.enter(b)
+	notices := b.NoticeSlice()
+	for i := range notices {
+		d.notice(b.Worker, &notices[i])
+	}
 	if d.keepAlivesOff != nil && d.keepAlivesOff.Load() {
 		closeAll(b)
 	}
@@ -69,6 +85,10 @@ func (d *dispatcher) OnBatch(b *abi.Batch) {
 		next = w.run(next)
 	}
 	w.leave()
+	if w.tookOver {
+		w.tookOver = false
+		w.links.yield(b.Worker)
+	}
 }
 
 // closeAll closes the connections of b after their answers.
@@ -86,15 +106,18 @@ const noConnection = math.MaxUint64
 // request to request.
 type worker struct {
 	fast    FastHandler
+	links   links
 	write   writeFunc
 	log     logFunc
 	index   int    // of the request being answered
 	stopped uint64 // the connection whose later requests are left alone
 	yielder yielder
-	date    [64]byte
-	req     Request
-	res     Response
-	_       [128]byte // keeps the next worker off this one's cache lines
+	// tookOver: links have been made of this batch.
+	tookOver bool
+	date     [64]byte
+	req      Request
+	res      Response
+	_        [128]byte // keeps the next worker off this one's cache lines
 }
 
 // enter makes b the current batch.
@@ -133,12 +156,38 @@ func (w *worker) run(first int) (next int) {
 			continue
 		}
 		w.index = i
-		w.req.raw = raw
-		w.res.begin(raw, uint32(i))
-		w.fast(&w.req, &w.res)
-		w.finish(raw)
+		if w.fast != nil {
+			w.req.raw = raw
+			w.res.begin(raw, uint32(i))
+			w.fast(&w.req, &w.res)
+			if w.res.state != statePassed || w.links == nil {
+				w.finish(raw)
+				continue
+			}
+		}
+		w.takeOver(requests, i)
 	}
 	return len(requests)
+}
+
+// takeOver hands the connection of requests[i] over, with what is left of its requests.
+func (w *worker) takeOver(requests []abi.Request, i int) {
+	connection := requests[i].Connection
+	w.stopped = connection
+	if i > 0 && requests[i-1].Connection == connection && w.write(w.res.batch, uint32(i), nil) != abi.OK {
+		return // what came before is not on its way: the core asks again, or closes
+	}
+	end := i + 1
+	for end < len(requests) && requests[end].Connection == connection {
+		end++
+	}
+	w.links.take(w.res.batch, requests[i:end])
+	requests[i].AnswerFlags = abi.AnswerLater
+	w.tookOver = true
+	if poisoning {
+		w.req.raw, w.res.raw = &noRequest, &noRequest
+		poison(&requests[i])
+	}
 }
 
 func (w *worker) finish(raw *abi.Request) {

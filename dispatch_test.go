@@ -203,7 +203,7 @@ func TestErrAbortHandlerAbortsInSilence(t *testing.T) {
 func TestALogThatPanicsStaysInside(t *testing.T) {
 	core := newFakeCore(t)
 	core.load(64<<10, arrival{1, get("/")})
-	d := newDispatcher(func(*Request, *Response) { panic("first") }, 1, core.write, nil,
+	d := newDispatcher(func(*Request, *Response) { panic("first") }, nil, 1, core.write, nil,
 		func(any, []byte, *Request) { panic("second") })
 	sent := core.run(d)
 	require.Equal(t, 500, readAnswers(t, sent[1], "GET")[0].StatusCode)
@@ -270,7 +270,7 @@ func TestWhatIsKeptAfterTheHandlerIsHarmless(t *testing.T) {
 
 func TestWorkersRunAtTheSameTime(t *testing.T) {
 	const workers = 4
-	d := newDispatcher(sayPath, workers, nil, nil, nil)
+	d := newDispatcher(sayPath, nil, workers, nil, nil, nil)
 	var group sync.WaitGroup
 	for number := range workers {
 		group.Go(func() {
@@ -327,7 +327,7 @@ func newBenchCore(t testing.TB, text string, fast FastHandler) *benchCore {
 	}
 	c.batch = abi.MakeBatch(c.raws, make([]byte, 128<<10), testDate)
 	write := func(b *abi.Batch, _ uint32, _ []byte) int32 { b.OutSize = 0; return abi.OK }
-	c.d = newDispatcher(fast, 1, write, nil, nil)
+	c.d = newDispatcher(fast, nil, 1, write, nil, nil)
 	return c
 }
 

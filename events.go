@@ -10,7 +10,7 @@ type Event struct {
 	Time   time.Time
 	Reason Reason
 	Status int            // what the client was sent; 0: nothing
-	Remote netip.AddrPort // the peer's address; invalid if it is not known, or not of TCP
+	Remote netip.AddrPort // the peer's address; invalid if it is not of TCP, or the connection is closed by now
 	Detail string         // more about it for a person to read, or ""
 	Err    error          // what failed, or nil
 }
@@ -48,6 +48,10 @@ const (
 	ReasonDrainTooSlow Reason = "drain_too_slow"
 	ReasonIdleTimeout  Reason = "idle_timeout"
 )
+
+// ReasonNoMemory is a connection that was closed because the system gave no
+// memory. Stats.OutOfMemory counts them.
+const ReasonNoMemory Reason = "no_memory"
 
 // ReasonTLSHandshake is a TLS handshake that has failed. Stats does not count it.
 const ReasonTLSHandshake Reason = "tls_handshake"

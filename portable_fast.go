@@ -21,8 +21,8 @@ import (
 // into the http.ResponseWriter.
 
 const (
-	// fastOutSize is the room for an answer before it is streamed, in bytes.
-	fastOutSize = 2 * directBodyMax
+	// callOutSize is the room for an answer before it is streamed, in bytes.
+	callOutSize = 2 * directBodyMax
 
 	// fastBodyKeepMax bounds the buffer for bodies that a fastCall keeps, in bytes.
 	fastBodyKeepMax = 64 << 10
@@ -40,7 +40,7 @@ type fastCall struct {
 	body       []byte
 	open       bool // the body is not whole
 	passed     bool
-	out        [fastOutSize]byte
+	out        [callOutSize]byte
 
 	// An answer that out cannot hold goes through a pipe to a goroutine that sends it.
 	stream   *io.PipeWriter // nil if there is none
@@ -53,7 +53,7 @@ func newFastCall(p *portable) *fastCall {
 		p.fast(req, res)
 		f.passed = res.state == statePassed
 	}
-	f.dispatcher = newDispatcher(fast, 1, f.write, f.peer, p.server.logHandler)
+	f.dispatcher = newDispatcher(fast, nil, 1, f.write, f.peer, p.server.logHandler)
 	return f
 }
 

@@ -27,18 +27,17 @@ const (
 // Date, Connection and one framing field.
 const headFixedSize = 256
 
-// statusLines holds the status line of every final code that net/http knows a text for.
+// statusLines holds the status line of every code that net/http knows a text for.
 var statusLines = func() (lines [600]string) {
 	for code := range lines {
-		if text := http.StatusText(code); code >= statusCodeMin && text != "" {
+		if text := http.StatusText(code); text != "" {
 			lines[code] = "HTTP/1.1 " + strconv.Itoa(code) + " " + text + lineEnd
 		}
 	}
 	return lines
 }()
 
-// appendStatusLine appends the status line of a code between statusCodeMin and
-// statusCodeMax. The version is the server's own, also for a client of HTTP/1.0,
+// appendStatusLine appends the status line of a code of three digits. The version is the server's own, also for a client of HTTP/1.0,
 // RFC 9110 §6.2.
 func appendStatusLine(dst []byte, code int) []byte {
 	if code < len(statusLines) && statusLines[code] != "" {

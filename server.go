@@ -105,10 +105,11 @@ type Server struct {
 	// Logger receives what ErrorLog would, as structured records; it wins over ErrorLog.
 	Logger *slog.Logger
 
-	// OnEvent receives what never reaches a handler. The portable engine tells of
-	// failed TLS handshakes and of the requests that this package, not net/http,
-	// refuses. It is called on the goroutine of the connection, concurrently, and
-	// must not block. Default: nothing is told; Stats counts.
+	// OnEvent receives what never reaches a handler: requests that were refused, and
+	// connections that took too long. The portable engine tells of failed TLS
+	// handshakes and of the requests that this package, not net/http, refuses. It is
+	// called concurrently, on native threads too, and must not block; a panic in it
+	// is logged. Default: nothing is told; Stats counts.
 	OnEvent func(Event)
 
 	// Config holds what net/http has no setting for.
@@ -133,6 +134,7 @@ type Server struct {
 	// locked while mu is, never the other way round.
 	running  sync.RWMutex
 	core     *core         // nil before its start and after its end
+	links    *linkTable    // of core; nil if it has no Handler
 	stopping bool          // the end of core has begun: only onWorker may be asked
 	stopped  chan struct{} // closed when core is freed; nil before its start
 	final    Stats         // of core, from when its end begins
@@ -211,14 +213,16 @@ func (s *Server) Stats() Stats {
 
 // SetKeepAlivesEnabled says whether connections stay open after an answer, which
 // they do unless it is called with false. Then the connections that are idle
-// close: on the portable engine at once, on the native one after their next answer
-// or IdleTimeout; what [Server.Static] answers keeps its connection.
+// close at once. On the native engine what [Server.Static] answers keeps its connection.
 func (s *Server) SetKeepAlivesEnabled(v bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keepAlivesOff.Store(!v)
 	if p := s.portable.Load(); p != nil {
 		p.http.SetKeepAlivesEnabled(v)
+	}
+	if !v {
+		s.use((*core).closeIdle)
 	}
 }
 

@@ -5,6 +5,7 @@ package kourier_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -223,4 +225,22 @@ func TestRepeatedRequestsSeeTheirFields(t *testing.T) {
 	for range 600 {
 		require.Equal(t, "GET value", p.answer().body)
 	}
+}
+
+func TestEventsTellOfWhatNoHandlerSees(t *testing.T) {
+	t.Parallel()
+	events := make(chan kourier.Event, 10)
+	srv := &kourier.Server{
+		Fast:    sayHello,
+		Config:  kourier.Config{Workers: 2},
+		OnEvent: func(e kourier.Event) { events <- e; panic("logged") },
+	}
+	srv.ErrorLog = log.New(io.Discard, "", 0)
+	p := dial(t, serving(t, srv))
+	require.Equal(t, 400, p.ask("GET / HTTP/1.1\r\nHost: a b\r\n\r\n").StatusCode)
+	event := soon(t, events)
+	require.Equal(t, kourier.ReasonBadHost, event.Reason)
+	require.Equal(t, 400, event.Status)
+	require.Equal(t, p.LocalAddr().String(), event.Remote.String())
+	require.WithinDuration(t, time.Now(), event.Time, time.Minute)
 }

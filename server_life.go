@@ -78,7 +78,7 @@ func (s *Server) bind(network, address string) ([]*boundListener, error) {
 	}
 	var config net.ListenConfig
 	count := 1
-	if s.settings.reusePort && network != "unix" && nativeBuilt && s.nativeHandles() {
+	if s.settings.reusePort && network != "unix" && nativeBuilt {
 		config.Control = reusePort
 		count = int(s.settings.workers)
 	}
@@ -221,7 +221,7 @@ func (s *Server) accept(l *boundListener, secure *keyPair, failed chan<- error) 
 		if os.Getenv("KOURIER_REQUIRE_NATIVE") == "1" {
 			return fmt.Errorf("%w: %w", ErrNativeRequired, why)
 		}
-		if s.Logger != nil && nativeBuilt && s.nativeHandles() {
+		if s.Logger != nil && nativeBuilt {
 			s.Logger.Warn("served by the portable engine", "listener", l.Addr(), "error", why)
 		}
 	}
@@ -288,6 +288,16 @@ func (s *Server) forget(l *boundListener) error {
 func (s *Server) forgetAll(listeners []*boundListener) {
 	for _, l := range listeners {
 		_ = s.forget(l)
+	}
+}
+
+// isClosing reports whether Shutdown or Close has begun.
+func (s *Server) isClosing() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
 	}
 }
 

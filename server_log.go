@@ -24,6 +24,15 @@ func (s *Server) logHandler(value any, stack []byte, req *Request) {
 	}
 }
 
+// logPanic reports the panic of an http.Handler, or of another function of the user's.
+func (s *Server) logPanic(remote string, value any, stack []byte) {
+	if s.Logger != nil {
+		s.Logger.Error("panic serving", "remote", remote, "panic", fmt.Sprint(value), "stack", string(stack))
+		return
+	}
+	s.logf("http: panic serving %v: %v\n%s", remote, value, stack)
+}
+
 func (s *Server) logf(format string, args ...any) {
 	if s.ErrorLog != nil {
 		s.ErrorLog.Printf(format, args...)
@@ -72,8 +81,14 @@ func (w lineWriter) Write(data []byte) (int, error) {
 
 // event completes e and hands it to OnEvent.
 func (s *Server) event(e Event) {
-	if s.OnEvent != nil {
-		e.Time = time.Now()
-		s.OnEvent(e)
+	if s.OnEvent == nil {
+		return
 	}
+	defer func() {
+		if value := recover(); value != nil {
+			reportPanic(s.logPanic, e.Remote.String(), value)
+		}
+	}()
+	e.Time = time.Now()
+	s.OnEvent(e)
 }

@@ -18,22 +18,13 @@ const (
 	enginePortable = "portable"
 )
 
-var (
-	errNoCore   = errors.New("kourier: built without the native core, which needs Linux, CGO_ENABLED=1 and a C++ compiler")
-	errOnlyFast = errors.New("kourier: the native core serves Fast handlers only")
-)
-
-// nativeHandles reports whether the core can serve all the handlers of this server.
-func (s *Server) nativeHandles() bool { return s.handler() == nil }
+var errNoCore = errors.New("kourier: built without the native core, which needs Linux, CGO_ENABLED=1 and a C++ compiler")
 
 // whyPortable tells what keeps the core from serving the connections of l
 // without TLS; nil if nothing does.
 func (s *Server) whyPortable(l *boundListener) error {
-	switch {
-	case !nativeBuilt:
+	if !nativeBuilt {
 		return errNoCore
-	case !s.nativeHandles():
-		return errOnlyFast
 	}
 	// A type that embeds one of these may have an Accept of its own.
 	switch l.Listener.(type) {
@@ -72,9 +63,11 @@ func (s *Server) start() error {
 		return nil
 	}
 	workers := int(s.settings.workers)
-	d := newDispatcher(s.Fast, workers, batchWrite, peerAddress, s.logHandler)
+	table := newLinkTable(s)
+	d := newDispatcher(s.Fast, table.links(), workers, batchWrite, peerAddress, s.logHandler)
 	d.keepAlivesOff = &s.keepAlivesOff
-	started, err := startCore(s.settings, s.statics, d)
+	d.notice = table.notice
+	started, err := startCore(table.coreSettings(s), s.statics, d)
 	if err != nil {
 		return err
 	}
@@ -83,6 +76,8 @@ func (s *Server) start() error {
 	}
 	s.running.Lock()
 	s.core = started
+	s.links = table
+	table.attach(started)
 	s.stopped = make(chan struct{})
 	s.running.Unlock()
 	return nil
@@ -142,7 +137,8 @@ func (s *Server) stop() {
 	var last Stats
 	s.use(func(c *core) {
 		last = c.stats() // while the workers run: a thread that has ended has no clock
-		c.interrupt()    // ends the waiting of Shutdown, which holds running
+		s.links.addStats(&last)
+		c.interrupt() // ends the waiting of Shutdown, which holds running
 	})
 	s.running.Lock()
 	ending, stopped := s.core, s.stopped
@@ -155,6 +151,7 @@ func (s *Server) stop() {
 	s.running.Unlock()
 	if first {
 		ending.stop()
+		s.links.end()
 		s.running.Lock()
 		s.core = nil
 		s.running.Unlock()
@@ -175,7 +172,9 @@ func (s *Server) nativeStats() Stats {
 		final.Workers = slices.Clone(final.Workers)
 		return final
 	case s.core != nil:
-		return s.core.stats()
+		stats := s.core.stats()
+		s.links.addStats(&stats)
+		return stats
 	}
 	return newStats()
 }

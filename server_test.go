@@ -492,12 +492,15 @@ func TestTheNativeCoreCanBeRequired(t *testing.T) {
 	require.Equal(t, 200, dial(t, address).ask(helloRequest).StatusCode)
 }
 
-func TestConnectionsCloseAfterTheirAnswerWithoutKeepAlives(t *testing.T) {
+func TestConnectionsCloseWithoutKeepAlives(t *testing.T) {
 	t.Parallel()
 	srv := &kourier.Server{Fast: sayHello}
-	p := dial(t, serving(t, srv))
-	require.False(t, p.ask(helloRequest).Close)
+	address := serving(t, srv)
+	idle := dial(t, address)
+	require.False(t, idle.ask(helloRequest).Close)
 	srv.SetKeepAlivesEnabled(false)
+	idle.mustEnd()
+	p := dial(t, address)
 	require.True(t, p.ask(helloRequest).Close)
 	p.mustEnd()
 }

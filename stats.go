@@ -22,6 +22,9 @@ type Stats struct {
 	ConnsActive int64 // open connections with a request, or an answer, under way
 	ConnsIdle   int64 // open connections without
 
+	ConnsHijacked   int64 // connections that Handlers have taken over for good, since the start
+	HandlersRunning int64 // goroutines that have requests for Handler
+
 	Requests     uint64 // complete requests, not those that were refused
 	Responses1xx uint64
 	Responses2xx uint64

@@ -3,6 +3,7 @@
 
   bench/memory.py                       0, 5,000, 10,000 and 19,000 idle connections; 10,000 in flight; 1,000 pipelined
   bench/memory.py --idle 10000 --workers 2
+  bench/memory.py --mode handler                  the same requests answered by an http.Handler
 
 Idle: each connection made one request and stays open; what VmRSS grew by over no connection is divided by their number.
 In flight: a request is written to all connections before an answer is read; VmHWM is reset before and read after.
@@ -190,6 +191,7 @@ def main():
     parser.add_argument("--depth", type=int, default=256)
     parser.add_argument("--seconds", type=int, default=5, help="of the pipelined run")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--mode", default="fast", help="of examples/hello: fast or handler")
     parser.add_argument("--hello", help="the server's program instead of a fresh build")
     parser.add_argument("--client", type=int, metavar="PORT", help=argparse.SUPPRESS)
     opt = parser.parse_args()
@@ -202,7 +204,8 @@ def main():
     if not hello:
         hello = os.path.join(ROOT, "build", "measure", "hello")
         subprocess.run(["go", "build", "-buildvcs=false", "-o", hello, "./examples/hello"], cwd=ROOT, check=True)
-    command = [hello, "-a", "127.0.0.1", "-p", "0", "--worker-count=%d" % opt.workers, "--idle-timeout=300"]
+    command = [hello, "-a", "127.0.0.1", "-p", "0", "--worker-count=%d" % opt.workers, "--mode=" + opt.mode,
+               "--idle-timeout=300"]
     measure_idle(command, opt.idle or [5000, 10000, 19000], opt.flight)
     if opt.pipelined:
         measure_pipelined(command, opt.pipelined, opt.depth, opt.seconds)

@@ -45,6 +45,8 @@ const (
 
 	_ = -uint(unsafe.Sizeof(abi.Notice{}) ^ unsafe.Sizeof(C.kr_notice{}))
 	_ = -uint(unsafe.Offsetof(abi.Notice{}.Kinds) ^ unsafe.Offsetof(C.kr_notice{}.kinds))
+	_ = -uint(unsafe.Offsetof(abi.Notice{}.Reason) ^ unsafe.Offsetof(C.kr_notice{}.reason))
+	_ = -uint(unsafe.Offsetof(abi.Notice{}.Code) ^ unsafe.Offsetof(C.kr_notice{}.code))
 
 	_ = uint(-(abi.RequestKeepAlive ^ C.KR_REQUEST_KEEP_ALIVE))
 	_ = uint(-(abi.RequestHTTP10 ^ C.KR_REQUEST_HTTP10))
@@ -53,10 +55,13 @@ const (
 	_ = uint(-(abi.RequestUpgrade ^ C.KR_REQUEST_UPGRADE))
 	_ = uint(-(abi.RequestBodyOpen ^ C.KR_REQUEST_BODY_OPEN))
 	_ = uint(-(abi.RequestContinue ^ C.KR_REQUEST_CONTINUE))
+	_ = uint(-(abi.RequestPreface ^ C.KR_REQUEST_PREFACE))
 	_ = uint(-(abi.AnswerLater ^ C.KR_ANSWER_LATER))
 	_ = uint(-(abi.NoticeReadable ^ C.KR_NOTICE_READABLE))
 	_ = uint(-(abi.NoticeClosed ^ C.KR_NOTICE_CLOSED))
+	_ = uint(-(abi.NoticeReason ^ C.KR_NOTICE_REASON))
 	_ = uint(-(abi.ReleaseAbort ^ C.KR_RELEASE_ABORT))
+	_ = uint(-(abi.ReleaseReset ^ C.KR_RELEASE_RESET))
 	_ = uint(-(abi.AnswerDone ^ C.KR_ANSWER_DONE))
 	_ = uint(-(abi.AnswerClose ^ C.KR_ANSWER_CLOSE))
 	_ = uint(-(abi.AnswerAbort ^ C.KR_ANSWER_ABORT))

@@ -41,6 +41,10 @@ void kr_close_idle(kr_core *core) { core->engine.close_idle(); }
 
 int32_t kr_is_worker(const kr_core *core) { return core->engine.is_worker() ? 1 : 0; }
 
+kr_status kr_close_connection(kr_core *core, uint32_t worker, uint64_t connection) {
+  return core->engine.close_connection(worker, connection);
+}
+
 kr_status kr_batch_write(kr_batch *batch, uint32_t index, const char *data, size_t size) {
   return static_cast<kourier::engine::callback_batch *>(batch)->owner->write(index, data, size);
 }

@@ -43,10 +43,10 @@ struct batch {
   static constexpr uint32_t kFieldsMax = 4096;  // and room for one request with as many as the limit allows
   static constexpr uint32_t kOutSize = 256 * 1024;
   static constexpr uint32_t kCoreAnswersSize = 256 * 1024;
-  // Notices are handed over when kNoticesFlush have gathered, or with the next batch. In
-  // between come at most those of one batch's connections.
+  // Notices are handed over when kNoticesFlush have gathered, or with the next batch. In between come at
+  // most those of the connections of one batch, and those of one epoll_wait, or two each of one inbox.
   static constexpr uint32_t kNoticesFlush = 512;
-  static constexpr uint32_t kNoticesMax = kNoticesFlush + 2 * kSharesMax;
+  static constexpr uint32_t kNoticesMax = kNoticesFlush + 4 * kSharesMax;
   static constexpr uint32_t kCoreAnswerMax = statics::kSizeMax + 1024;  // no answer of the core's own is longer
 
   explicit batch(base::page_source *pages) : pages_(pages) {}

@@ -34,6 +34,7 @@ enum : uint16_t {
   kUnparsed = 64,     // its input may hold a whole request that the batch had no room for
   kUnpolled = 128,    // epoll does not know the socket
   kGone = 256,        // as a link: the peer has closed, and the receiver was told so
+  kHttp10 = 512,      // as a link: the end of the connection may be the end of a body
 };
 
 // Bits of connection::asks: what a link wants of its worker.
@@ -45,7 +46,8 @@ enum : uint8_t {
   kAskAbort = 16,
   kAskDetach = 32,  // kr_link_detach; the link ends
   kAskMailed = 64,  // it stands in the worker's mailbox
-  kAskEnd = kAskKeep | kAskClose | kAskAbort | kAskDetach,
+  kAskReset = 128,
+  kAskEnd = kAskKeep | kAskClose | kAskAbort | kAskDetach | kAskReset,
 };
 
 // One connection: a cache line, and all that an idle connection costs. Belongs
@@ -63,6 +65,9 @@ struct alignas(64) connection : net::timer_entry {
   engine::phase phase;
   std::atomic<bool> muted;    // a link: readable, and no longer polled for it, since nobody has asked
   std::atomic<uint8_t> asks;  // sequentially consistent, as muted: each side writes one and then reads the other
+
+  // Its address for the receiver and for epoll: kr_request.connection.
+  uint64_t id() const { return uint64_t{generation} << 32 | index; }
 };
 static_assert(sizeof(connection) == 64, "an idle connection costs one cache line");
 

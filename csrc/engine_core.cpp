@@ -119,6 +119,10 @@ void core::stop() {
   close_listeners();
 }
 
+kr_status core::close_connection(uint32_t worker_index, uint64_t id) {
+  return shared_.peers[worker_index].inbox.push_close(id) ? KR_OK : KR_ERR_BLOCKED;
+}
+
 void core::close_idle() {
   shared_.idle_closes.fetch_add(1, std::memory_order_relaxed);
   wake_all();

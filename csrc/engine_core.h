@@ -26,9 +26,10 @@ class core {
   [[nodiscard]] kr_status drain();
   [[nodiscard]] kr_status wait(uint32_t timeout_ms);
   void interrupt();
-  // Interrupts and joins, and closes every descriptor but those of links. Again: no effect.
+  // Interrupts and joins, and closes every connection but links. Again: no effect.
   void stop();
   void close_idle();
+  [[nodiscard]] kr_status close_connection(uint32_t worker_index, uint64_t id);
   // The worker of that index, below kr_config.workers.
   engine::worker *worker_at(uint32_t index) const { return slots_[index].worker; }
   bool is_worker() const;

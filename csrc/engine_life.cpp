@@ -91,6 +91,7 @@ void worker::accepted(int fd) {
 void worker::adopt(int fd) {
   connection *c = connections_.take();
   if (c != nullptr) {
+    if (config_.notify_conns != 0) notify(c, KR_NOTICE_OPENED);
     c->fd = fd;
     c->polled = kPollRead;
     c->phase = phase::idle;
@@ -98,14 +99,13 @@ void worker::adopt(int fd) {
     counters_.conns_idle.add(1);
     struct epoll_event event = {};
     event.events = kPollRead;
-    event.data.ptr = c;
+    event.data.u64 = c->id();
     counters_.syscalls.add(1);
     if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0 || (drained_ && !has_unread(c))) return close(c);
-    if (config_.notify_conns != 0) notify(c, KR_NOTICE_OPENED);
     return arm(c);
   }
   kernel_->close(fd);
-  count_reason(KR_REASON_NO_MEMORY);
+  counters_.reasons[KR_REASON_NO_MEMORY].add(1);
   common_->peers[index_].conns.fetch_sub(1, std::memory_order_relaxed);
   common_->conns.fetch_sub(1, std::memory_order_relaxed);
 }
@@ -115,6 +115,18 @@ void worker::take_inbox() {
   int fds[256];
   const size_t count = common_->peers[index_].inbox.take(fds, sizeof(fds) / sizeof(fds[0]));
   for (size_t i = 0; i < count; ++i) adopt(fds[i]);
+  flush_notices();
+  uint64_t ids[256];
+  const size_t closes = common_->peers[index_].inbox.take_closes(ids, sizeof(ids) / sizeof(ids[0]));
+  for (size_t i = 0; i < closes; ++i) {
+    connection *c = connections_.find(static_cast<uint32_t>(ids[i]), static_cast<uint32_t>(ids[i] >> 32));
+    if (c == nullptr) continue;
+    if (c->phase == phase::link) {
+      kernel_->shutdown(c->fd, SHUT_RDWR);
+    } else {
+      close(c);
+    }
+  }
   flush_notices();
 }
 
@@ -245,7 +257,7 @@ void worker::on_deadline(connection *c) {
   switch (c->phase) {
     case phase::idle:
       if (config_.idle_timeout_ms == 0) return arm(c);
-      count_reason(KR_REASON_IDLE_TIMEOUT);
+      count_reason(c, KR_REASON_IDLE_TIMEOUT);
       return close(c);
     case phase::head:
       if (passed(c->input->started_ms, config_.head_timeout_ms) ||
@@ -259,7 +271,7 @@ void worker::on_deadline(connection *c) {
       return arm(c);
     case phase::write:
       if (passed(c->output->started_ms, config_.write_timeout_ms)) {
-        count_reason(KR_REASON_WRITE_TIMEOUT);
+        count_reason(c, KR_REASON_WRITE_TIMEOUT);
         c->flags |= kReset;
         return close(c);
       }
@@ -285,14 +297,14 @@ void worker::check_drain_rate(connection *c) {
   output->unsent_last = unsent;
   output->rate_check_ms = now_ms_ + kRateCheckMs;
   if (now_ms_ < output->rate.ms()) return arm(c);
-  count_reason(KR_REASON_DRAIN_TOO_SLOW);
+  count_reason(c, KR_REASON_DRAIN_TOO_SLOW);
   c->flags |= kReset;
   close(c);
 }
 
 // 408 to a request that did not come in time, RFC 9110 §15.5.9.
 void worker::refuse_late(connection *c, uint8_t reason) {
-  count_reason(reason);
+  count_reason(c, reason, 408);
   char answer[http::kRefusalSizeMax];
   const size_t size = http::write_refusal(answer, 408, reason, c->input->progress.method_id == KR_METHOD_HEAD, date_);
   counters_.responses[4].add(1);
@@ -310,6 +322,7 @@ void worker::refuse_late(connection *c, uint8_t reason) {
 // answer out of the peer's hands (RFC 9112 §9.6).
 void worker::linger(connection *c) {
   close_input(&pool_, &c->input);
+  c->flags &= static_cast<uint16_t>(~kUnparsed);
   counters_.syscalls.add(1);
   if (kernel_->shutdown(c->fd, SHUT_WR) != 0) return close(c);
   set_phase(c, phase::linger);
@@ -348,7 +361,7 @@ void worker::close(connection *c) {
   if ((c->flags & kReset) != 0) kernel_->reset_on_close(c->fd);
   if (config_.notify_conns != 0 && c->phase != phase::link) notify(c, KR_NOTICE_CLOSED);
   // A child between fork and exec holds the socket too: close alone would leave it
-  // in epoll, with the address of this slot.
+  // in epoll, which would report it for ever.
   counters_.syscalls.add(1);
   kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, c->fd, nullptr);
   kernel_->close(c->fd);

@@ -19,9 +19,13 @@ namespace kourier::engine {
 
 namespace {
 
-uint64_t id_of(const connection *c) { return uint64_t{c->generation} << 32 | c->index; }
-
 bool is_blocked(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
+// Of the errors of sendfile: those of the socket. The others are the file's.
+bool is_lost(int error) {
+  return error == EPIPE || error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH ||
+         error == ECONNABORTED || error == ENOTCONN;
+}
 
 // The kernel copies what it has room for; more than this in one call helps nobody.
 constexpr size_t kSendFileMax = 1 << 30;
@@ -155,10 +159,8 @@ kr_status worker::link_send_file(uint64_t id, int file, int64_t *offset, size_t 
     const ssize_t result = ::sendfile(c->fd, file, &at, std::min(size, kSendFileMax));
     if (result < 0 && errno == EINTR) continue;
     if (result < 0 && is_blocked(errno)) return link_blocked(c, kAskWrite);
-    if (result == 0 || (result < 0 && (errno == EINVAL || errno == ENOSYS || errno == EIO || errno == EOVERFLOW))) {
-      return KR_ERR_INVALID;
-    }
-    if (result < 0) return KR_ERR_CLOSED;
+    if (result == 0) return KR_ERR_INVALID;
+    if (result < 0) return is_lost(errno) ? KR_ERR_CLOSED : KR_ERR_INVALID;
     *offset = at;
     size -= static_cast<size_t>(result);
   }
@@ -169,7 +171,8 @@ void worker::link_release(uint64_t id, uint32_t how) {
   connection *c = connections_.find(static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32));
   if (c == nullptr) return;
   const bool needed = how != KR_RELEASE_KEEP || (c->input != nullptr && c->input->begin != c->input->size);
-  ask(c, how == KR_RELEASE_KEEP ? kAskKeep : how == KR_RELEASE_CLOSE ? kAskClose : kAskAbort);
+  constexpr uint8_t kAsks[] = {kAskKeep, kAskClose, kAskAbort, kAskReset};
+  ask(c, kAsks[how]);
   // Between requests nobody waits for the worker to know: it will, by its next turn.
   if (needed || muted_count_.load() != 0 || common_->draining.load()) wake_if_asleep();
 }
@@ -202,15 +205,21 @@ int32_t worker::link_unsent(uint64_t id) const {
 
 // ---------------------------------------------------------- the worker's side
 
-void worker::begin_link(connection *c) {
+void worker::begin_link(connection *c, const kr_request &request) {
   c->flags &= static_cast<uint16_t>(~kInBatch);
+  if ((request.flags & KR_REQUEST_HTTP10) != 0) c->flags |= kHttp10;
   set_phase(c, phase::link);
   ++link_count_;
+  KR_ASSERT(c->output == nullptr);
+  // It may come from waiting for its peer to read; and a link counts on hearing of bytes and of the end.
+  poll(c, kPollRead);
   // Its deadline is left where it stands: it passes without effect, or is moved at the release.
   if ((c->flags & kDead) != 0) kernel_->shutdown(c->fd, SHUT_RDWR);
 }
 
 void worker::on_link_event(connection *c, uint32_t events) {
+  // Released since the mail was read: it is in the mailbox, or about to be, and its events come again.
+  if ((c->asks.load() & kAskEnd) != 0) return;
   uint32_t kinds = 0;
   const bool gone = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   if ((events & EPOLLOUT) != 0 || gone) {
@@ -273,7 +282,12 @@ void worker::end_link(connection *c, uint8_t asks) {
   c->flags &= static_cast<uint16_t>(~kGone);
   if ((asks & kAskDetach) != 0) return close(c);
   input_buffer *input = c->input;
-  if ((asks & kAskAbort) != 0) c->flags |= kReset | kDead;
+  if (input != nullptr && input->body_status == KR_ERR_REFUSED) count_reason(c, input->progress.decoder.reason());
+  if ((asks & (kAskAbort | kAskReset)) != 0) {
+    if ((asks & kAskReset) != 0 || (c->flags & kHttp10) != 0) c->flags |= kReset;
+    c->flags |= kDead;
+  }
+  c->flags &= static_cast<uint16_t>(~kHttp10);
   // A body that was not read to its end would be taken for the next request.
   if ((asks & kAskClose) != 0 || (input != nullptr && input->body_open && !input->body_ended)) c->flags |= kCloseAfter;
   set_phase(c, phase::write);  // until settle or parse know better
@@ -296,9 +310,14 @@ void worker::end_link(connection *c, uint8_t asks) {
   parse(c, input->data(), input->size, input);
 }
 
-void worker::notify(const connection *c, uint32_t kinds) {
+void worker::notify(const connection *c, uint32_t kinds, uint8_t reason, uint16_t code) {
   KR_ASSERT(batch_.notices_used < batch::kNoticesMax);
-  batch_.notices[batch_.notices_used++] = {id_of(c), kinds, 0};
+  batch_.notices[batch_.notices_used++] = {c->id(), kinds, reason, code};
+}
+
+void worker::count_reason(const connection *c, uint8_t reason, uint16_t code) {
+  counters_.reasons[reason].add(1);
+  if (config_.notify_reasons != 0) notify(c, KR_NOTICE_REASON, reason, code);
 }
 
 // Where no connection is being looked at that the receiver might change.
@@ -308,9 +327,16 @@ void worker::flush_notices() {
 }
 
 void worker::end() {
+  // What another worker has handed over, and nobody will make a connection of.
+  int fds[64];
+  for (size_t count; (count = common_->peers[index_].inbox.take(fds, sizeof(fds) / sizeof(fds[0]))) != 0;) {
+    for (size_t i = 0; i < count; ++i) kernel_->close(fds[i]);
+    common_->conns.fetch_sub(static_cast<uint32_t>(count), std::memory_order_relaxed);
+  }
   connections_.each([this](connection *c) {
     batch_.notices_used = 0;  // there is nobody to tell
-    if (c->phase == phase::link && (c->asks.load() & kAskEnd) == 0) {
+    // Also one that is being released: until it stands in the mailbox, its thread writes to it.
+    if (c->phase == phase::link) {
       kernel_->shutdown(c->fd, SHUT_RDWR);
     } else {
       close(c);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "base_assert.h"
 #include "engine_worker.h"
@@ -26,6 +27,12 @@ constexpr size_t kBodyRoomMax = 64 * 1024;
 constexpr size_t kInputRoomFirst = 128;
 // A chunked body is received into a buffer of this size when a link reads it.
 constexpr size_t kChunkedRoom = 8 * 1024;
+
+constexpr std::string_view kPrefaceHead = "PRI * HTTP/2.0\r\n\r\n";
+
+bool begins_preface(const char *data, size_t size) {
+  return kPrefaceHead.substr(0, size) == std::string_view(data, size).substr(0, kPrefaceHead.size());
+}
 
 // For sizes from 16 on, which every head has. Short and seldom long: not worth a call of memcmp.
 bool is_equal(const char *a, const char *b, size_t size) {
@@ -98,7 +105,7 @@ void worker::receive_into_input(connection *c) {
     wanted = rest < kBodyRoomMax ? static_cast<size_t>(rest) : kBodyRoomMax;
   }
   if (!reserve_input(&pool_, &c->input, wanted)) {
-    count_reason(KR_REASON_NO_MEMORY);
+    count_reason(c, KR_REASON_NO_MEMORY);
     return close(c);
   }
   input_buffer *input = c->input;
@@ -149,7 +156,7 @@ void worker::parse(connection *c, char *data, size_t size, input_buffer *source)
   }
   take_requests(&in);
   keep_rest(&in);
-  if (in.put_off) c->flags |= kUnparsed;
+  if (in.put_off && c->input != nullptr) c->flags |= kUnparsed;
   if (in.current == nullptr) settle(c);
 }
 
@@ -185,6 +192,7 @@ void worker::take_requests(intake *in) {
     if (!described) describe_again(in, request);
     request->body_size = in->body_size;
     add_request(in, request);
+    if ((request->flags & KR_REQUEST_PREFACE) != 0) in->put_off = true;
     if (in->put_off || in->conn->input != nullptr) return;  // later, or not before an open body was read
   }
 }
@@ -202,7 +210,7 @@ void worker::take_repeats(intake *in) {
     *record = *first;
     record->base = in->data;
     record->body = in->data + size;
-    record->connection = uint64_t{in->conn->generation} << 32 | in->conn->index;
+    record->connection = in->conn->id();
     in->data += size;
     in->size -= size;
   }
@@ -226,6 +234,9 @@ bool worker::take_head(intake *in, kr_request *request) {
   const http::verdict verdict = http::parse_head(in->data, in->size, limits_, batch_.fields_tail(), request, &head);
   if (verdict == http::verdict::more) return false;
   if (verdict == http::verdict::bad) {
+    if (config_.preface != 0 && head.reason == KR_REASON_BAD_VERSION && begins_preface(in->data, in->size)) {
+      return take_preface(in, request);
+    }
     add_refusal(in, head.status, head.reason, head.method_id);
     return false;
   }
@@ -240,6 +251,22 @@ bool worker::take_head(intake *in, kr_request *request) {
     add_refusal(in, 413, KR_REASON_BODY_TOO_LARGE, head.method_id);
     return false;
   }
+  return true;
+}
+
+// HTTP/2 with prior knowledge: what follows is the receiver's to read.
+bool worker::take_preface(intake *in, kr_request *request) {
+  if (in->size < kPrefaceHead.size()) return false;
+  *request = kr_request{};
+  request->base = in->data;
+  request->fields = batch_.fields_tail();
+  request->body = in->data + kPrefaceHead.size();
+  request->method_size = 3;
+  request->target_offset = request->path_offset = 4;
+  request->target_size = request->path_size = 1;
+  request->flags = KR_REQUEST_KEEP_ALIVE | KR_REQUEST_PREFACE;
+  in->progress = request_progress{};
+  in->progress.head_size = static_cast<uint32_t>(kPrefaceHead.size());
   return true;
 }
 
@@ -280,23 +307,21 @@ bool worker::take_body(intake *in) {
       in->size = progress.head_size + progress.body_size;
     }
   }
-  if (!complete && leaves_body_open(progress, received)) return open_body(in);
+  // A client that has begun to send the body does not wait (RFC 9110 §10.1.1).
+  if (received != 0) progress.continue_wanted = false;
+  if (!complete && leaves_body_open(progress)) return open_body(in);
   if (!complete && progress.continue_wanted) {
-    // A client that has begun to send the body does not wait (RFC 9110 §10.1.1).
-    if (received == 0 && in->waits) {
-      in->put_off = true;
-      return false;
-    }
-    if (received == 0) add_continue(in);
+    KR_ASSERT(!in->waits);  // a receiver that may take it over waits itself
+    add_continue(in);
     progress.continue_wanted = false;
   }
   return complete;
 }
 
 // Whether a request whose body is incomplete goes to the receiver as it is.
-bool worker::leaves_body_open(const request_progress &progress, size_t received) const {
+bool worker::leaves_body_open(const request_progress &progress) const {
   if (!hands_over()) return false;
-  if (progress.continue_wanted && received == 0) return true;
+  if (progress.continue_wanted) return true;
   const bool by_length = progress.framing == http::body_framing::length;
   return (by_length ? progress.content_length : progress.body_size + 1) > config_.body_collect_max;
 }
@@ -307,7 +332,7 @@ bool worker::open_body(intake *in) {
   const size_t size = in->size - in->progress.head_size;
   input_buffer *input = open_input(&pool_, size + (chunked ? kChunkedRoom : 0), now_ms_);
   if (input == nullptr) {
-    count_reason(KR_REASON_NO_MEMORY);
+    count_reason(in->conn, KR_REASON_NO_MEMORY);
     in->conn->flags |= kDead;
     in->size = 0;
     return false;
@@ -352,14 +377,14 @@ void worker::add_request(intake *in, kr_request *record) {
   }
   [[maybe_unused]] const kr_request *added = add_record(in);
   KR_ASSERT(added == record);
-  record->connection = uint64_t{c->generation} << 32 | c->index;
+  record->connection = c->id();
   if (drained_) record->flags &= static_cast<uint8_t>(~KR_REQUEST_KEEP_ALIVE);
   batch_.fields_used += record->field_count;
   counters_.requests.add(1);
 
   if (in->open_body != nullptr) {
     record->flags |= KR_REQUEST_BODY_OPEN;
-    if (in->progress.continue_wanted && in->open_body->size == 0) record->flags |= KR_REQUEST_CONTINUE;
+    if (in->progress.continue_wanted) record->flags |= KR_REQUEST_CONTINUE;
     c->input = in->open_body;
     in->size = in->progress.head_size;  // the rest is there
   }
@@ -378,7 +403,8 @@ void worker::add_request(intake *in, kr_request *record) {
     in->waits = hands_over();
   }
 
-  const bool plain = answer == nullptr && in->progress.framing == http::body_framing::none;
+  const bool plain = answer == nullptr && (record->flags & KR_REQUEST_PREFACE) == 0 &&
+                     in->progress.framing == http::body_framing::none;
   batch_.repeatable = plain ? record : nullptr;
   const size_t taken = in->progress.head_size + in->body_taken;
   in->current->consumed += taken;
@@ -394,10 +420,11 @@ void worker::add_request(intake *in, kr_request *record) {
 // be lost if it takes the connection over: then it has to wait for another batch.
 void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t method_id) {
   if (in->waits) {
+    in->progress = request_progress{};  // what is wrong with it is found out by looking at its head again
     in->put_off = true;
     return;
   }
-  count_reason(reason);
+  count_reason(in->conn, reason, code);
   kr_request *record = add_record(in);
   *record = kr_request{};
   record->base = in->data;
@@ -442,7 +469,7 @@ void worker::keep_rest(intake *in) {
   if (in->size != 0) {
     c->input = open_input(&pool_, in->size + kInputRoomFirst, now_ms_);
     if (c->input == nullptr) {
-      count_reason(KR_REASON_NO_MEMORY);
+      count_reason(c, KR_REASON_NO_MEMORY);
       c->flags |= kDead;
     } else {
       std::memcpy(c->input->data(), in->data, in->size);

@@ -74,7 +74,7 @@ void worker::deliver(connection *c, const struct iovec *parts, size_t count) {
     }
     const char *rest = static_cast<const char *>(parts[i].iov_base) + sent;
     if (!append_output(&pool_, &c->output, rest, size - sent, now_ms_)) {
-      count_reason(KR_REASON_NO_MEMORY);
+      count_reason(c, KR_REASON_NO_MEMORY);
       c->flags |= kDead;
       return;
     }
@@ -137,7 +137,7 @@ void worker::finish_share(share *s) {
   if (s->sent < end && !s->closing) {
     if ((batch_.requests[s->sent].answer_flags & KR_ANSWER_LATER) != 0) {
       close_input(&pool_, &s->retired);
-      return begin_link(c);
+      return begin_link(c, batch_.requests[s->sent]);
     }
     hold_back(s);
   }
@@ -163,7 +163,7 @@ void worker::hold_back(share *s) {
   const size_t behind = c->input != nullptr ? c->input->size : 0;
   input_buffer *held = open_input(&pool_, size + behind, now_ms_);
   if (held == nullptr) {
-    count_reason(KR_REASON_NO_MEMORY);
+    count_reason(c, KR_REASON_NO_MEMORY);
     c->flags |= kDead;
     return;
   }
@@ -236,7 +236,7 @@ void worker::poll(connection *c, uint16_t events) {
   if (c->polled == events) return;
   struct epoll_event event = {};
   event.events = events;
-  event.data.ptr = c;
+  event.data.u64 = c->id();
   counters_.syscalls.add(1);
   const bool known = (c->flags & kUnpolled) == 0;
   if (kernel_->epoll_ctl(epoll_fd_, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &event) != 0) return;

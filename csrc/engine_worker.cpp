@@ -19,10 +19,11 @@ constexpr int kEventsMax = 512;
 constexpr int kLinkCheckMs = 500;  // how long the release of a link may go unnoticed that wakes nobody
 constexpr size_t kWheelsSize = 2 * net::timer_wheel::kSlotCount * sizeof(net::timer_entry *);
 
-// What epoll hands back for an event: the address of a connection, which is a
-// multiple of 64, or one of these.
-constexpr uint64_t kListenerTag = 1;  // with the listener's index above the low byte
-constexpr uint64_t kWakeTag = 2;
+// What epoll hands back for an event: the id of a connection, or one of these in the
+// place of its slot. Not its address: it may have gone between epoll_wait and the look
+// at its event, and the slot to somebody else, or to the system.
+constexpr uint32_t kListenerTag = 0xffffffff;  // with the listener's index in the place of the generation
+constexpr uint32_t kWakeTag = 0xfffffffe;
 
 }  // namespace
 
@@ -74,7 +75,7 @@ kr_status worker::poll_listener(uint32_t index) {
   struct epoll_event event = {};
   // A connection wakes one of the workers that share the socket, not all.
   event.events = EPOLLIN | EPOLLEXCLUSIVE;
-  event.data.u64 = uint64_t{index} << 8 | kListenerTag;
+  event.data.u64 = uint64_t{index} << 32 | kListenerTag;
   if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, common_->listeners[index].fd, &event) != 0 && errno != EEXIST) {
     return KR_ERR_SYSTEM;
   }
@@ -136,18 +137,19 @@ void worker::turn(int timeout_ms_max) {
 }
 
 void worker::on_event(const struct epoll_event &event) {
-  const uint64_t tag = event.data.u64;
+  const uint32_t tag = static_cast<uint32_t>(event.data.u64);
   if (tag == kWakeTag) {
     woken_ = true;
     return;
   }
-  if ((tag & 0xff) == kListenerTag) {
-    const uint32_t index = static_cast<uint32_t>(tag >> 8);
+  if (tag == kListenerTag) {
+    const uint32_t index = static_cast<uint32_t>(event.data.u64 >> 32);
     ready_listeners_[index / 64] |= uint64_t{1} << index % 64;
     any_listener_ready_ = true;
     return;
   }
-  auto *c = reinterpret_cast<connection *>(tag);
+  connection *c = connections_.find(tag, static_cast<uint32_t>(event.data.u64 >> 32));
+  if (c == nullptr) return;  // closed since
   if (c->phase == phase::link) return on_link_event(c, event.events);
   if ((c->flags & kInBatch) != 0) return;  // it will be reported again
   if ((c->flags & kStarved) != 0) {

@@ -93,11 +93,12 @@ class worker {
   void take_requests(intake *in);
   bool take_head(intake *in, kr_request *request);
   void take_repeats(intake *in);
+  bool take_preface(intake *in, kr_request *request);
   void describe_again(intake *in, kr_request *request);
   bool take_body(intake *in);
   // Whether the receiver may take connections over.
   bool hands_over() const { return config_.body_collect_max != UINT64_MAX; }
-  bool leaves_body_open(const request_progress &progress, size_t received) const;
+  bool leaves_body_open(const request_progress &progress) const;
   bool open_body(intake *in);
   kr_request *add_record(intake *in);
   void add_request(intake *in, kr_request *record);
@@ -126,13 +127,13 @@ class worker {
   kr_status link_blocked(connection *c, uint8_t ask);
   void ask(connection *c, uint8_t asks);
   void wake_if_asleep();
-  void begin_link(connection *c);
+  void begin_link(connection *c, const kr_request &request);
   void on_link_event(connection *c, uint32_t events);
   void mute(connection *c);
   void take_mail();
   void take_asks(connection *c, uint8_t asks);
   void end_link(connection *c, uint8_t asks);
-  void notify(const connection *c, uint32_t kinds);
+  void notify(const connection *c, uint32_t kinds, uint8_t reason = 0, uint16_t code = 0);
   void flush_notices();
 
   // engine_life.cpp
@@ -156,7 +157,7 @@ class worker {
   void linger(connection *c);
   void discard(connection *c);
   void close(connection *c);
-  void count_reason(uint8_t reason) { counters_.reasons[reason].add(1); }
+  void count_reason(const connection *c, uint8_t reason, uint16_t code = 0);
 
   // What a connection is polled for that waits for its peer to send.
   static constexpr uint16_t kPollRead = EPOLLIN | EPOLLRDHUP;

@@ -51,7 +51,7 @@ constexpr std::array<uint32_t, 32> make_name_filter() {
 inline constexpr std::array<uint32_t, 32> kNameFilter = make_name_filter();
 
 inline bool may_matter(char first, uint32_t name_size) {
-  return ((kNameFilter[static_cast<uint8_t>(first) & 31] >> (name_size & 31)) & 1) != 0;
+  return (kNameFilter[static_cast<uint8_t>(first) & 31] & 1U << (name_size & 31)) != 0;
 }
 
 // The field called name, in any case of letters.

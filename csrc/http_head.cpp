@@ -25,10 +25,32 @@ head_reader reader_of(simd::isa isa) {
   }
 }
 
-verdict parse_head(const char *data, size_t size, const head_limits &limits, kr_field *fields, kr_request *request_out,
+namespace {
+
+bool read_nothing(const char *, size_t, const head_limits &, kr_field *, kr_request *, head_facts *) { return false; }
+
+// Threads that are here at the same time choose the same.
+bool choose_reader(const char *data, size_t size, const head_limits &limits, kr_field *fields, kr_request *request_out,
                    head_facts *facts_out) {
-  static const head_reader reader = reader_of(simd::active().level);
-  if (reader != nullptr && reader(data, size, limits, fields, request_out, facts_out)) return verdict::done;
+  head_reader reader = reader_of(simd::active().level);
+  if (reader == nullptr) reader = read_nothing;
+  active_reader.store(reader, std::memory_order_relaxed);
+  return reader(data, size, limits, fields, request_out, facts_out);
+}
+
+}  // namespace
+
+constinit std::atomic<head_reader> active_reader{choose_reader};
+
+verdict read_head_otherwise(const char *data, size_t size, const head_limits &limits, kr_field *fields,
+                            kr_request *request_out, head_facts *facts_out) {
+#if defined(__x86_64__)
+  // Heads with an HTAB or an octet from 0x80 on.
+  if (active_reader.load(std::memory_order_relaxed) == read_head_avx512 &&
+      read_head_avx2(data, size, limits, fields, request_out, facts_out)) {
+    return verdict::done;
+  }
+#endif
   return read_head_scalar(data, size, limits, fields, request_out, facts_out);
 }
 

@@ -46,8 +46,7 @@ struct alignas(32) avx2_operands {
   doubled_tables target = doubled(kPlainTargetTables);
   doubled_tables host = doubled(kHostTables);
   octets32 nibble = repeated(0x0f);
-  octets32 tchar = repeated(kLineControl - 1);
-  octets32 control = repeated(0x80 - kLineControl);  // lifts a control's bits to 0x80 and above
+  octets32 nothing = repeated(0x80 - kLineControl);
   octets32 question = repeated('?');
   octets32 dot = repeated('.');
 };
@@ -71,16 +70,16 @@ class avx2 {
   }
 
   // Not the intrinsic: g++ clears the result first, for the sake of older processors.
-  KR_INLINE static uint32_t lowest(uint64_t mask) {
+  KR_INLINE static uint64_t lowest(uint64_t mask) {
     uint64_t number;
     __asm__("tzcnt %1, %0" : "=r"(number) : "r"(mask) : "cc");
-    return static_cast<uint32_t>(number);
+    return number;
   }
 
   KR_INLINE static uint16_t *flatten(uint16_t *list, uint64_t mask, uint64_t base) {
     uint64_t count;
     __asm__("popcnt %1, %0" : "=r"(count) : "r"(mask) : "cc");
-    flatten_bits(list, mask, static_cast<uint32_t>(base), lowest);
+    flatten_bits(list, mask, base, lowest);
     return list + count;
   }
 
@@ -88,26 +87,23 @@ class avx2 {
   KR_INLINE static block load_short(const char *p, uint32_t n) { return {load32(p), load32(p + n - 32), n - 32}; }
 
   KR_INLINE line_masks lines(const block &b) const {
-    const __m256i low = look_up(b.low, operands_->line);
-    const __m256i high = look_up(b.high, operands_->line);
-    return {token(low) | token(high) << b.high_at, control(low) | control(high) << b.high_at};
+    // 0x80 and above for a control, which is below 0 for cmpgt; above `nothing` for a tchar.
+    const __m256i low = _mm256_adds_epu8(look_up(b.low, operands_->line), all(operands_->nothing));
+    const __m256i high = _mm256_adds_epu8(look_up(b.high, operands_->line), all(operands_->nothing));
+    return {token(low) | token(high) << b.high_at, mask(low) | mask(high) << b.high_at};
   }
 
-  KR_INLINE target_masks targets(const block &b) const {
-    return {not_in(b.low, operands_->target) | not_in(b.high, operands_->target) << b.high_at,
-            equal(b, operands_->question)};
-  }
-
-  KR_INLINE bool host(const char *p, uint32_t n, uint32_t room, host_masks *m) const {
-    if (n > 32 || room < 16) return false;
-    const __m128i low = load16(p);
-    *m = {in_host(low), equal16(low, operands_->dot)};
-    if (n > 16) {
-      const __m128i high = load16(p + n - 16);
-      m->name |= in_host(high) << (n - 16);
-      m->dot |= equal16(high, operands_->dot) << (n - 16);
+  KR_INLINE bool target(const char *p, uint64_t n, uint64_t room, piece_masks *m) const {
+    if (n > 32) {
+      *m = piece32(p, operands_->target, operands_->question);
+      *m = both(*m, piece32(p + n - 32, operands_->target, operands_->question), n - 32);
+      m->odd |= 1ULL << n;
+      return true;
     }
-    return true;
+    return piece(p, n, room, operands_->target, operands_->question, m);
+  }
+  KR_INLINE bool host(const char *p, uint64_t n, uint64_t room, piece_masks *m) const {
+    return n <= 32 && piece(p, n, room, operands_->host, operands_->dot, m);
   }
 
  private:
@@ -116,25 +112,33 @@ class avx2 {
     return _mm256_load_si256(reinterpret_cast<const __m256i *>(octets.data()));
   }
   KR_INLINE static uint64_t mask(__m256i v) { return static_cast<uint32_t>(_mm256_movemask_epi8(v)); }
-  KR_INLINE static uint64_t equal(__m256i octets, const octets32 &wanted) {
-    return mask(_mm256_cmpeq_epi8(octets, all(wanted)));
+  KR_INLINE static piece_masks both(piece_masks low, piece_masks high, uint64_t high_at) {
+    return {low.odd | high.odd << high_at, low.sought | high.sought << high_at};
   }
-  KR_INLINE static uint64_t equal(const block &b, const octets32 &wanted) {
-    return equal(b.low, wanted) | equal(b.high, wanted) << b.high_at;
+  // n <= 32. Octets in both parts give the same bits twice.
+  KR_INLINE bool piece(const char *p, uint64_t n, uint64_t room, const doubled_tables &tables, const octets32 &sought,
+                       piece_masks *m) const {
+    if (room < 16) return false;
+    *m = piece16(p, tables, sought);
+    if (n > 16) *m = both(*m, piece16(p + n - 16, tables, sought), n - 16);
+    m->odd |= 1ULL << n;
+    return true;
   }
-
-  KR_INLINE static __m128i load16(const char *p) { return _mm_loadu_si128(reinterpret_cast<const __m128i *>(p)); }
+  KR_INLINE piece_masks piece32(const char *p, const doubled_tables &tables, const octets32 &sought) const {
+    const __m256i octets = load32(p);
+    return {mask(_mm256_cmpeq_epi8(look_up(octets, tables), _mm256_setzero_si256())),
+            mask(_mm256_cmpeq_epi8(octets, all(sought)))};
+  }
   KR_INLINE static __m128i half(const octets32 &octets) {
     return _mm_load_si128(reinterpret_cast<const __m128i *>(octets.data()));
   }
-  KR_INLINE static uint64_t equal16(__m128i octets, const octets32 &wanted) {
-    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(octets, half(wanted))));
-  }
-  KR_INLINE uint64_t in_host(__m128i octets) const {
+  KR_INLINE static uint64_t mask16(__m128i v) { return static_cast<uint32_t>(_mm_movemask_epi8(v)); }
+  KR_INLINE piece_masks piece16(const char *p, const doubled_tables &tables, const octets32 &sought) const {
+    const __m128i octets = _mm_loadu_si128(reinterpret_cast<const __m128i *>(p));
     const __m128i high = _mm_and_si128(_mm_srli_epi16(octets, 4), half(operands_->nibble));
-    const __m128i bits = _mm_and_si128(_mm_shuffle_epi8(half(operands_->host.low), octets),
-                                       _mm_shuffle_epi8(half(operands_->host.high), high));
-    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bits, _mm_setzero_si128()))) ^ 0xffffU;
+    const __m128i bits =
+        _mm_and_si128(_mm_shuffle_epi8(half(tables.low), octets), _mm_shuffle_epi8(half(tables.high), high));
+    return {mask16(_mm_cmpeq_epi8(bits, _mm_setzero_si128())), mask16(_mm_cmpeq_epi8(octets, half(sought)))};
   }
 
   // The shuffle gives 0 for an index with bit 7 set: octets from 0x80 on drop out.
@@ -142,13 +146,7 @@ class avx2 {
     const __m256i high = _mm256_and_si256(_mm256_srli_epi16(octets, 4), all(operands_->nibble));
     return _mm256_and_si256(_mm256_shuffle_epi8(all(tables.low), octets), _mm256_shuffle_epi8(all(tables.high), high));
   }
-  KR_INLINE uint64_t not_in(__m256i octets, const doubled_tables &tables) const {
-    return mask(_mm256_cmpeq_epi8(look_up(octets, tables), _mm256_setzero_si256()));
-  }
-  KR_INLINE uint64_t token(__m256i bits) const {
-    return mask(_mm256_cmpgt_epi8(_mm256_and_si256(bits, all(operands_->tchar)), _mm256_setzero_si256()));
-  }
-  KR_INLINE uint64_t control(__m256i bits) const { return mask(_mm256_adds_epu8(bits, all(operands_->control))); }
+  KR_INLINE uint64_t token(__m256i lifted) const { return mask(_mm256_cmpgt_epi8(lifted, all(operands_->nothing))); }
 
   const avx2_operands *operands_;
 };

@@ -88,7 +88,7 @@ constexpr avx512_operands kOperands = make_operands();
 
 class avx512 {
  public:
-  static constexpr uint32_t kSizeMin = 16;
+  static constexpr uint32_t kSizeMin = 0;
   using block = __m512i;
 
   KR_INLINE avx512() : operands_(&kOperands) {
@@ -96,10 +96,10 @@ class avx512 {
   }
 
   // Not the intrinsics, here and below: g++ clears the result first, for the sake of older processors.
-  KR_INLINE static uint32_t lowest(uint64_t mask) {
+  KR_INLINE static uint64_t lowest(uint64_t mask) {
     uint64_t number;
     __asm__("tzcnt %1, %0" : "=r"(number) : "r"(mask) : "cc");
-    return static_cast<uint32_t>(number);
+    return number;
   }
 
   // The numbers of the bits, packed, widened and moved by base, sixteen at a time. No
@@ -114,27 +114,31 @@ class avx512 {
     return list + count;
   }
 
-  KR_INLINE static block load(const char *p) { return _mm512_loadu_si512(p); }
+  KR_INLINE static block load(const char *p) {
+    __m512i octets = _mm512_loadu_si512(p);
+    __asm__("" : "+v"(octets));  // g++ would load it once for each use, and most blocks lie across two cache lines
+    return octets;
+  }
   KR_INLINE static block load_short(const char *p, uint32_t n) {
     return _mm512_maskz_loadu_epi8(_bzhi_u64(~0ULL, n), p);
   }
 
   // Moved up by one, and with a sign, controls and DEL are at most 0x20. So are the
   // octets from 0x80 on, and HTAB is among the controls: rare enough for a head with
-  // one of them to be left to the scalar reader. `entries` speak of octets below 0x80 only.
+  // one of them to be left to AVX2's reader. `entries` speak of octets below 0x80 only.
   KR_INLINE line_masks lines(block octets) const {
     const __m512i entries = _mm512_permutexvar_epi8(octets, all(operands_->tchars));
     const __m512i moved = _mm512_add_epi8(octets, all(operands_->one));
-    const uint64_t control = _mm512_cmple_epi8_mask(moved, all(operands_->space));
-    return {_mm512_test_epi8_mask(entries, octets) & ~control, control};
+    const uint64_t control = in_register(_mm512_cmple_epi8_mask(moved, all(operands_->space)));
+    return {in_register(_mm512_test_epi8_mask(entries, octets)) & ~control, control};
   }
-  KR_INLINE target_masks targets(block octets) const {
-    return {~in_class(ascii_of(octets), classes(octets), operands_->target), equal(octets, operands_->question)};
+  // The octets behind are read as 0, which is in no class: bit n of `odd` is set.
+  KR_INLINE bool target(const char *p, uint64_t n, uint64_t, piece_masks *m) const {
+    *m = piece(p, n, operands_->target, operands_->question);
+    return true;
   }
-  KR_INLINE bool host(const char *p, uint32_t n, uint32_t, host_masks *m) const {
-    if (n >= 64) return false;
-    const __m512i octets = load_short(p, n);
-    *m = {in_class(ascii_of(octets), classes(octets), operands_->host), equal(octets, operands_->dot)};
+  KR_INLINE bool host(const char *p, uint64_t n, uint64_t, piece_masks *m) const {
+    *m = piece(p, n, operands_->host, operands_->dot);
     return true;
   }
 
@@ -147,17 +151,18 @@ class avx512 {
   }
 
   KR_INLINE static __m512i all(const octets64 &octets) { return _mm512_load_si512(octets.data()); }
-  KR_INLINE static uint64_t equal(__m512i octets, const octets64 &wanted) {
-    return _mm512_cmpeq_epi8_mask(octets, all(wanted));
+  // g++ would leave it in a mask register and fetch it for each use.
+  KR_INLINE static uint64_t in_register(uint64_t mask) {
+    __asm__("" : "+r"(mask));
+    return mask;
   }
-  // kCharClasses[c] of each octet below 0x80. The look-up ignores bit 7: octets from
-  // 0x80 on get the classes of another one, and ascii_of takes them out.
-  KR_INLINE __m512i classes(__m512i octets) const {
-    return _mm512_permutex2var_epi8(all(operands_->classes_low), octets, all(operands_->classes_high));
-  }
-  KR_INLINE static __mmask64 ascii_of(__m512i octets) { return _knot_mask64(_mm512_movepi8_mask(octets)); }
-  KR_INLINE static uint64_t in_class(__mmask64 ascii, __m512i of, const octets64 &wanted) {
-    return _mm512_mask_test_epi8_mask(ascii, of, all(wanted));
+
+  // The look-up ignores bit 7, but lines() calls octets from 0x80 on controls.
+  KR_INLINE piece_masks piece(const char *p, uint64_t n, const octets64 &wanted, const octets64 &sought) const {
+    const __m512i octets = _mm512_maskz_loadu_epi8(_bzhi_u64(~0ULL, static_cast<uint32_t>(n)), p);
+    const __m512i classes = _mm512_permutex2var_epi8(all(operands_->classes_low), octets, all(operands_->classes_high));
+    return {in_register(_mm512_testn_epi8_mask(classes, all(wanted))),
+            in_register(_mm512_cmpeq_epi8_mask(octets, all(sought)))};
   }
 
   const avx512_operands *operands_;

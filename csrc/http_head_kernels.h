@@ -7,18 +7,6 @@
 
 namespace kourier::http {
 
-// Decides everything, one octet after the other. Its verdict about a head is the
-// same however much of what follows is there: for each prefix of a head that it
-// refuses, it answers `more` or the same refusal.
-verdict read_head_scalar(const char *data, size_t size, const head_limits &limits, kr_field *fields,
-                         kr_request *request_out, head_facts *facts_out);
-
-// Returns true when data begins with a head that read_head_scalar would call done,
-// with *request_out, *facts_out and `fields` filled the same. False says nothing: ask
-// read_head_scalar. So no kernel ever decides which error came first.
-using head_reader = bool (*)(const char *data, size_t size, const head_limits &limits, kr_field *fields,
-                             kr_request *request_out, head_facts *facts_out);
-
 // The reader of a kernel; null for simd::isa::scalar and for kernels of other architectures.
 head_reader reader_of(simd::isa isa);
 

@@ -24,9 +24,9 @@ struct neon {
     uint32_t at[4];
   };
 
-  KR_INLINE static uint32_t lowest(uint64_t mask) { return lowest_set(mask | 1ULL << 63); }
+  KR_INLINE static uint64_t lowest(uint64_t mask) { return lowest_set(mask | 1ULL << 63); }
   KR_INLINE static uint16_t *flatten(uint16_t *list, uint64_t mask, uint64_t base) {
-    flatten_bits(list, mask, static_cast<uint32_t>(base), lowest);
+    flatten_bits(list, mask, base, lowest);
     return list + __builtin_popcountll(mask);
   }
 
@@ -80,21 +80,33 @@ struct neon {
   KR_INLINE static uint8x16_t not_in(uint8x16_t octets, const nibble_tables &tables) {
     return vceqzq_u8(look_up(octets, tables));
   }
-  KR_INLINE static target_masks targets(const block &b) {
-    return {mask(b, [](uint8x16_t octets) { return not_in(octets, kPlainTargetTables); }), equal(b, '?')};
-  }
-
-  KR_INLINE static bool host(const char *p, uint32_t n, uint32_t room, host_masks *m) {
-    if (n > 32 || room < 16) return false;
-    const uint32_t second = n > 16 ? n - 16 : 0;
+  // Octets in both parts give the same bits twice.
+  KR_INLINE static piece_masks two_parts(const char *p, uint64_t second, const nibble_tables &tables, char sought) {
     const uint8x16_t low = load16(p);
     const uint8x16_t high = load16(p + second);
-    const uint8x16_t dot = vdupq_n_u8('.');
-    const uint64_t bits = lanes(vmvnq_u8(not_in(low, kHostTables)), vmvnq_u8(not_in(high, kHostTables)),
-                                vceqq_u8(low, dot), vceqq_u8(high, dot));
-    m->name = (bits & 0xffff) | (bits >> 16 & 0xffff) << second;
-    m->dot = (bits >> 32 & 0xffff) | bits >> 48 << second;
+    const uint8x16_t wanted = vdupq_n_u8(static_cast<uint8_t>(sought));
+    const uint64_t bits =
+        lanes(not_in(low, tables), not_in(high, tables), vceqq_u8(low, wanted), vceqq_u8(high, wanted));
+    return {(bits & 0xffff) | (bits >> 16 & 0xffff) << second, (bits >> 32 & 0xffff) | bits >> 48 << second};
+  }
+  KR_INLINE static bool piece(const char *p, uint64_t n, uint64_t room, const nibble_tables &tables, char sought,
+                              piece_masks *m) {
+    if (room < 16) return false;
+    *m = two_parts(p, n < 16 ? 0 : n < 32 ? n - 16 : 16, tables, sought);
+    if (n > 32) {
+      const piece_masks rest = two_parts(p + n - 32, 16, tables, sought);
+      m->odd |= rest.odd << (n - 32);
+      m->sought |= rest.sought << (n - 32);
+    }
+    m->odd |= 1ULL << n;
     return true;
+  }
+
+  KR_INLINE static bool target(const char *p, uint64_t n, uint64_t room, piece_masks *m) {
+    return piece(p, n, room, kPlainTargetTables, '?', m);
+  }
+  KR_INLINE static bool host(const char *p, uint64_t n, uint64_t room, piece_masks *m) {
+    return n <= 32 && piece(p, n, room, kHostTables, '.', m);
   }
 };
 

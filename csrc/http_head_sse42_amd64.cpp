@@ -27,9 +27,9 @@ struct sse42 {
     uint32_t at[4];
   };
 
-  KR_INLINE static uint32_t lowest(uint64_t mask) { return lowest_set(mask | 1ULL << 63); }
+  KR_INLINE static uint64_t lowest(uint64_t mask) { return lowest_set(mask | 1ULL << 63); }
   KR_INLINE static uint16_t *flatten(uint16_t *list, uint64_t mask, uint64_t base) {
-    flatten_bits(list, mask, static_cast<uint32_t>(base), lowest);
+    flatten_bits(list, mask, base, lowest);
     return list + __builtin_popcountll(mask);
   }
 
@@ -69,23 +69,30 @@ struct sse42 {
     return m;
   }
 
-  KR_INLINE static target_masks targets(const block &b) {
-    target_masks m{};
-    for (int i = 0; i < 4; ++i) {
-      m.odd |= not_in(b.part[i], kPlainTargetTables) << b.at[i];
-      m.question |= equal(b.part[i], '?') << b.at[i];
+  // Octets in two parts give the same bits twice.
+  KR_INLINE static bool piece(const char *p, uint64_t n, uint64_t room, const nibble_tables &tables, char sought,
+                              piece_masks *m) {
+    if (room < 16) return false;
+    *m = {1ULL << n, 0};
+    add_part(p, 0, tables, sought, m);
+    if (n > 16) add_part(p, n - 16, tables, sought, m);
+    if (n > 32) {
+      add_part(p, 16, tables, sought, m);
+      add_part(p, n - 32, tables, sought, m);
     }
-    return m;
+    return true;
+  }
+  KR_INLINE static void add_part(const char *p, uint64_t at, const nibble_tables &tables, char sought, piece_masks *m) {
+    const __m128i octets = load16(p + at);
+    m->odd |= not_in(octets, tables) << at;
+    m->sought |= equal(octets, sought) << at;
   }
 
-  KR_INLINE static bool host(const char *p, uint32_t n, uint32_t room, host_masks *m) {
-    if (n > 32 || room < 16) return false;
-    const uint32_t second = n > 16 ? n - 16 : 0;
-    const __m128i low = load16(p);
-    const __m128i high = load16(p + second);
-    m->name = (not_in(low, kHostTables) ^ 0xffff) | (not_in(high, kHostTables) ^ 0xffff) << second;
-    m->dot = equal(low, '.') | equal(high, '.') << second;
-    return true;
+  KR_INLINE static bool target(const char *p, uint64_t n, uint64_t room, piece_masks *m) {
+    return piece(p, n, room, kPlainTargetTables, '?', m);
+  }
+  KR_INLINE static bool host(const char *p, uint64_t n, uint64_t room, piece_masks *m) {
+    return n <= 32 && piece(p, n, room, kHostTables, '.', m);
   }
 };
 

@@ -65,6 +65,8 @@ enum {
   KR_REQUEST_UPGRADE = 16,   /* Connection lists "upgrade" and an Upgrade field is there */
   KR_REQUEST_BODY_OPEN = 32, /* the body has not come whole, and body_size is 0: kr_link_read reads it. The last of
                                 its connection in the batch. Answered at once, it closes the connection */
+  KR_REQUEST_PREFACE = 128,  /* no request: the head of a client's HTTP/2 preface, RFC 9113 §3.4, "PRI *". The last of
+                                its connection in the batch, for a receiver that takes it over; with kr_config.preface */
   KR_REQUEST_CONTINUE = 64   /* with BODY_OPEN: the client waits for 100 Continue, RFC 9110 §10.1.1 */
 };
 
@@ -119,9 +121,10 @@ enum {
   KR_NOTICE_READABLE = 1, /* after KR_ERR_BLOCKED from kr_link_read: try again */
   KR_NOTICE_WRITABLE = 2, /* after KR_ERR_BLOCKED from kr_link_write or kr_link_send_file: try again */
   KR_NOTICE_GONE = 4,     /* the peer has closed, or its half: nothing more will come, also no other notice but
-                             WRITABLE. What it has sent before can still be read. Once */
+                             those that KR_ERR_BLOCKED promises. What it has sent before can still be read. Once */
   KR_NOTICE_OPENED = 8,   /* with kr_config.notify_conns: a connection was accepted */
-  KR_NOTICE_CLOSED = 16   /* with kr_config.notify_conns: it is gone, and was not detached */
+  KR_NOTICE_CLOSED = 16,  /* with kr_config.notify_conns: it is gone, and was not detached */
+  KR_NOTICE_REASON = 32   /* with kr_config.notify_reasons: kr_notice.reason was counted for it */
 };
 
 /* What has happened to a connection, beside requests. The first three kinds are
@@ -129,7 +132,8 @@ enum {
 typedef struct kr_notice {
   uint64_t connection;
   uint32_t kinds;
-  uint32_t reserved;
+  uint16_t reason; /* KR_REASON_*, with KR_NOTICE_REASON */
+  uint16_t code;   /* with KR_NOTICE_REASON: the status code of the refusal, 0 for none */
 } kr_notice;
 
 /* The requests that one turn of a worker's loop has parsed, of all its
@@ -181,11 +185,12 @@ kr_status kr_batch_write(kr_batch *batch, uint32_t index, const char *data, size
 
 /* ------------------------------------------------------------------ links */
 
-/* A connection that the receiver has taken over with KR_ANSWER_LATER is a link:
- * from the return of on_batch until kr_link_release or kr_link_detach the core
- * does nothing with it but watch for its peer. The functions below are for links
- * only; any thread may call them, one thread at a time, but for kr_link_read,
- * which may run beside one of the others. `worker` and `connection` are those of
+/* A connection that the receiver takes over with KR_ANSWER_LATER is a link: until
+ * kr_link_release or kr_link_detach the core does nothing with it but watch for its
+ * peer. The functions below are for links only; any thread may call them, also before
+ * on_batch has returned, one thread at a time, but for kr_link_read, which may run
+ * beside kr_link_write and kr_link_send_file. Nothing may run beside the call that
+ * ends the link. `worker` and `connection` are those of
  * the batch and the request. They do not block, and fail with KR_ERR_CLOSED once
  * kr_interrupt has been called. */
 
@@ -205,14 +210,17 @@ kr_status kr_link_write(kr_core *core, uint32_t worker, uint64_t connection, con
 
 /* Sends `size` bytes of an open file from *offset on, which it advances. KR_OK: all;
  * KR_ERR_BLOCKED: a part; KR_NOTICE_WRITABLE will come. KR_ERR_INVALID: the file
- * cannot be sent this way, or has ended. KR_ERR_CLOSED: the connection is lost. */
+ * cannot be sent this way, or has ended. KR_ERR_CLOSED: the connection is lost; the
+ * thread may have had SIGPIPE, which Go ignores. */
 kr_status kr_link_send_file(kr_core *core, uint32_t worker, uint64_t connection, int file, int64_t *offset,
                             size_t size);
 
 enum {
   KR_RELEASE_KEEP = 0,  /* the core goes on with the connection's next request; the body was read to its end */
   KR_RELEASE_CLOSE = 1, /* the connection closes once the peer has the answer, RFC 9112 §9.6 */
-  KR_RELEASE_ABORT = 2  /* the connection is reset: the answer is not whole */
+  KR_RELEASE_ABORT = 2, /* the connection closes now, where it stands: the answer is not whole. An HTTP/1.0 client,
+                           to whom that might be the end of the body, sees a reset */
+  KR_RELEASE_RESET = 3  /* the connection is reset, and what the kernel holds for the peer is dropped */
 };
 
 /* Gives the connection back to the core. */
@@ -257,6 +265,8 @@ typedef struct kr_config {
   uint64_t body_size_max;      /* 413 */
   uint64_t body_collect_max;   /* a request goes to the receiver when its body is whole, or exceeds this */
   uint32_t notify_conns;       /* non-zero: KR_NOTICE_OPENED and KR_NOTICE_CLOSED are wanted */
+  uint32_t preface;            /* non-zero: KR_REQUEST_PREFACE instead of 505 */
+  uint32_t notify_reasons;     /* non-zero: KR_NOTICE_REASON is wanted */
   uint32_t reserved;
 } kr_config;
 
@@ -317,6 +327,10 @@ void kr_free(kr_core *core);
 
 /* Closes the idle connections; the others stay. Any thread. */
 void kr_close_idle(kr_core *core);
+
+/* Closes a connection, whatever happens on it, or shuts a link's socket down; soon
+ * after the return. KR_ERR_BLOCKED: too many are being closed, try again. Any thread. */
+kr_status kr_close_connection(kr_core *core, uint32_t worker, uint64_t connection);
 
 /* Non-zero when the calling thread is a worker of this core. Any thread; also
  * while kr_stop runs, since `core` is only compared. */

@@ -32,6 +32,25 @@ bool inbox::push(int fd) {
   return true;
 }
 
+bool inbox::push_close(uint64_t id) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (close_count_ == kCapacity) return false;
+    closes_[close_count_++] = id;
+  }
+  wake();
+  return true;
+}
+
+size_t inbox::take_closes(uint64_t *ids, size_t capacity) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const size_t taken = std::min(capacity, close_count_);
+  close_count_ -= taken;
+  std::memcpy(ids, closes_ + close_count_, taken * sizeof(uint64_t));
+  if (close_count_ != 0) wake();
+  return taken;
+}
+
 void inbox::wake() {
   const uint64_t one = 1;
   // A full counter (EAGAIN) is as good as a written one.

@@ -1,8 +1,9 @@
-// What other threads hand to a worker: accepted sockets, and the wish to be
-// looked at. Off the request path; a mutex and an eventfd are enough.
+// What other threads hand to a worker: accepted sockets, connections to close, and
+// the wish to be looked at. Off the request path; a mutex and an eventfd are enough.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 
 #include "kourier.h"
@@ -23,17 +24,23 @@ class inbox {
 
   // Hands a socket over; the receiver owns it then. False: full, and the caller keeps it. Any thread.
   bool push(int fd);
+  // Asks for a connection to be closed. False: full. Any thread.
+  bool push_close(uint64_t id);
   // Wakes the worker out of epoll_wait. Any thread.
   void wake();
 
   // Takes at most `capacity` sockets, and the wake-up that came with them. Worker.
   size_t take(int *fds, size_t capacity);
+  // Takes at most `capacity` connections to close. Worker, after take().
+  size_t take_closes(uint64_t *ids, size_t capacity);
 
  private:
   std::mutex mutex_;
   int wake_fd_ = -1;
   size_t count_ = 0;
+  size_t close_count_ = 0;
   int fds_[kCapacity];
+  uint64_t closes_[kCapacity];
 };
 
 }  // namespace kourier::net

@@ -14,8 +14,8 @@ require_go
 golangci_version=v2.15.0
 golangci=$root/build/tools/golangci-lint-$golangci_version
 log_folder=$root/build/log
-steps=(tools gofmt vet no-cgo darwin clang-format lint go conformance nethttp suites race cgocheck go-asan ctest-dev
-  ctest-asan ctest-tsan clang-tidy fuzz vendor cmake-library)
+steps=(tools gofmt vet no-cgo darwin clang-format lint go conformance nethttp suites race example cgocheck go-asan
+  ctest-dev ctest-asan ctest-tsan clang-tidy fuzz vendor cmake-library)
 
 step_tools() {
   install_missing cmake ninja-build clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 libgtest-dev \
@@ -52,7 +52,11 @@ step_darwin() {
 
 step_clang-format() { core_files | xargs -r clang-format-19 --dry-run --Werror; }
 
-step_lint() { "$golangci" run ./...; }
+step_lint() {
+  "$golangci" run ./...
+  cd examples/nethttp # a module of its own
+  "$golangci" run ./...
+}
 
 step_go() { go test -count=1 -skip '^Test(Conformance|Malformed)' ./...; }
 
@@ -69,6 +73,14 @@ step_suites() {
 }
 
 step_race() { go test -count=1 -race -short ./...; }
+
+# A service written for net/http, in a module of its own, on both servers.
+step_example() {
+  cd examples/nethttp
+  go mod tidy -diff
+  go vet ./...
+  KOURIER_REQUIRE_NATIVE=1 go test -count=1 -race ./...
+}
 
 step_cgocheck() { GODEBUG=cgocheck=1 go test -count=1 -short ./...; }
 

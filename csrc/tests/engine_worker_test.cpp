@@ -88,6 +88,20 @@ TEST_F(WorkerTest, AnswersRepeatedRequestsLikeOthers) {
   EXPECT_EQ(batch::kRequestsMax + 21u, worker_->stats().requests.get());
 }
 
+// What the batch had no room for is forgotten with the last answer, however the peer ends.
+TEST_F(WorkerTest, ForgetsWhatItPutOffWhenTheConnectionCloses) {
+  handler_ = [](kr_batch *b, uint32_t i) { answer(b, i, body_of(b->requests[i]), KR_ANSWER_DONE | KR_ANSWER_CLOSE); };
+  client c = connect();
+  c.send(get("/1") + "POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+  turn();
+  EXPECT_EQ(answer_text("/1"), c.read());
+  c.send("more");
+  turn();
+  c.close();
+  turn();
+  EXPECT_EQ(0u, conns());
+}
+
 TEST_F(WorkerTest, CollectsTheRequestsOfAllConnectionsInOneBatch) {
   std::vector<client> clients;
   for (int i = 0; i < 50; ++i) clients.push_back(connect());

@@ -28,12 +28,15 @@ struct fake_kernel {
   static inline int accept_calls = 0;
   static inline int recv_calls = 0;
   static inline int send_calls = 0;
+  static inline int epoll_events = 0;     // that were reported
+  static inline int epoll_ctl_calls = 0;  // and what it cost to choose them
   static inline int unsent = -1;
 
   static void reset() {
     now_ms = 1000;
     send_size_max = SIZE_MAX;
     recv_errno = accept_errno = accept_errno_after = accept_calls = recv_calls = send_calls = 0;
+    epoll_events = epoll_ctl_calls = 0;
     unsent = -1;
   }
 
@@ -72,6 +75,15 @@ struct fake_kernel {
     }
     return ::accept4(fd, address, size, flags);
   }
+  static int epoll_wait(int epoll_fd, struct epoll_event *events, int capacity, int timeout_ms) {
+    const int count = ::epoll_wait(epoll_fd, events, capacity, timeout_ms);
+    if (count > 0) epoll_events += count;
+    return count;
+  }
+  static int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event) {
+    ++epoll_ctl_calls;
+    return ::epoll_ctl(epoll_fd, operation, fd, event);
+  }
   static uint64_t now() { return now_ms; }
   static int64_t wall() { return 784111777; }  // Sun, 06 Nov 1994 08:49:37 GMT
   static int unsent_size(int fd) { return unsent >= 0 ? unsent : net::kKernel.unsent_size(fd); }
@@ -82,6 +94,8 @@ struct fake_kernel {
     s.send = send;
     s.sendmsg = sendmsg;
     s.accept4 = accept4;
+    s.epoll_wait = epoll_wait;
+    s.epoll_ctl = epoll_ctl;
     s.now_ms = now;
     s.unix_seconds = wall;
     s.unsent_size = unsent_size;
@@ -175,6 +189,11 @@ class WorkerTest : public ::testing::Test {
     worker_.reset();
     delete[] common_.peers;
     common_.peers = nullptr;
+    common_.conns = 0;
+    common_.draining = false;
+    common_.stopping = false;
+    common_.drained_count = 0;
+    notices_.clear();
     common_.static_answers.~statics();
     new (&common_.static_answers) statics;
   }
@@ -225,14 +244,17 @@ class WorkerTest : public ::testing::Test {
   // What the handler left out because its connection is blocked or closed.
   std::vector<uint64_t> stopped_;
   int batches_ = 0;
+  std::vector<kr_notice> notices_;
   std::unique_ptr<worker> worker_;
   shared common_;
+  net::system kernel_;
 
  private:
   static void on_batch(void *ctx, kr_batch *batch) {
     auto *self = static_cast<WorkerTest *>(ctx);
     ++self->batches_;
     self->stopped_.clear();
+    self->notices_.insert(self->notices_.end(), batch->notices, batch->notices + batch->notice_count);
     for (uint32_t i = 0; i < batch->count; ++i) {
       kr_request &r = batch->requests[i];
       if (r.answer_flags != 0) continue;
@@ -240,11 +262,9 @@ class WorkerTest : public ::testing::Test {
       for (const uint64_t s : self->stopped_) stopped |= s == r.connection;
       if (stopped) continue;
       self->handler_(batch, i);
-      if ((r.answer_flags & KR_ANSWER_CLOSE) != 0) self->stopped_.push_back(r.connection);
+      if ((r.answer_flags & (KR_ANSWER_CLOSE | KR_ANSWER_LATER)) != 0) self->stopped_.push_back(r.connection);
     }
   }
-
-  net::system kernel_;
 };
 
 }  // namespace kourier::engine

@@ -16,6 +16,7 @@ const (
 	RequestUpgrade
 	RequestBodyOpen
 	RequestContinue
+	RequestPreface
 )
 
 // Bits of Request.AnswerFlags.
@@ -33,6 +34,7 @@ const (
 	NoticeGone
 	NoticeOpened
 	NoticeClosed
+	NoticeReason
 )
 
 // Values for kr_link_release.
@@ -40,6 +42,7 @@ const (
 	ReleaseKeep = iota
 	ReleaseClose
 	ReleaseAbort
+	ReleaseReset
 )
 
 // Values of Request.Method.
@@ -103,7 +106,8 @@ type Request struct {
 type Notice struct {
 	Connection uint64
 	Kinds      uint32
-	_          uint32
+	Reason     uint16
+	Code       uint16
 }
 
 // Batch is kr_batch.

@@ -4,7 +4,7 @@ import "unsafe"
 
 // Everything in this file looks at memory of the core without copying it. What
 // the functions return is valid during the on_batch call that delivered the
-// batch, and not a moment longer.
+// batch, and not a moment longer; of a request whose memory is Go's, for ever.
 
 // Slice returns the requests of the batch.
 func (b *Batch) Slice() []Request {
@@ -31,6 +31,17 @@ func (b *Batch) DateLine() []byte {
 // length, so that an append copies instead of writing over the neighbours.
 func (r *Request) Bytes(offset, size uint32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(r.Base, offset)), size)
+}
+
+// Text returns the first size bytes of the head as a string that shares their
+// memory: that must be Go memory, and never be written to again.
+func (r *Request) Text(size uint32) string {
+	return unsafe.String((*byte)(r.Base), size)
+}
+
+// From returns the part of block that begins with the head of r, which lies in it.
+func (r *Request) From(block []byte) []byte {
+	return block[uintptr(r.Base)-uintptr(unsafe.Pointer(unsafe.SliceData(block))):]
 }
 
 // FieldSlice returns the field lines in the order received.

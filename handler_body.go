@@ -1,0 +1,194 @@
+package kourier
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Error tells the status that says what was wrong with the body.
+func (e *bodyError) Error() string {
+	return fmt.Sprintf("kourier: request body refused: %d %s", e.code, http.StatusText(e.code))
+}
+
+// A requestBody is the Request.Body of a request that has one. What came with the
+// head is read from memory, the rest of an open body through the link. Reads of
+// several goroutines wait for one another.
+type requestBody struct {
+	writer *responseWriter // of the same request: sends 100 Continue
+	closed atomic.Bool     // by the handler or because it has returned
+
+	mu     sync.Mutex
+	data   []byte // unread, of a body that came whole
+	link   link   // the rest of an open body; nil: there is none
+	stream *bufio.Reader
+	left   int64 // bytes that were declared and not read; -1: chunked, so that none were declared
+	limit  int64 // the largest body that the core lets through, for the error
+	err    error // what all further reads return
+}
+
+// Read reads the body. The first read of one that the client holds back until it
+// is told to send tells it so. The error is io.ErrUnexpectedEOF if the client has
+// gone before the end, [http.ErrBodyReadAfterClose] after Close and after the
+// handler has returned, a [*http.MaxBytesError] beyond Config.MaxBodyBytes, and
+// one that wraps [os.ErrDeadlineExceeded] after the read deadline.
+func (b *requestBody) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	b.writer.sendContinue()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.read(p)
+}
+
+// Close makes later reads fail. It does not wait for the rest of the body.
+func (b *requestBody) Close() error {
+	b.closed.Store(true)
+	return nil
+}
+
+// read reads whether b is closed or not. b.mu is held.
+func (b *requestBody) read(p []byte) (n int, err error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if b.link == nil && b.stream == nil {
+		n = copy(p, b.data)
+		if b.data = b.data[n:]; len(b.data) == 0 {
+			b.err = io.EOF
+		}
+		return n, b.err
+	}
+	if b.left >= 0 && int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	if b.stream != nil {
+		n, err = b.stream.Read(p)
+	} else {
+		n, err = b.link.readBody(p)
+	}
+	if b.left >= 0 {
+		b.left -= int64(n)
+		switch {
+		case b.left == 0:
+			err = io.EOF
+		case errors.Is(err, io.EOF):
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return n, b.keep(err)
+}
+
+// keep remembers an error, unless a later deadline can help. It returns the one to tell.
+func (b *requestBody) keep(err error) error {
+	if err == nil || err == io.EOF { //nolint:errorlint // a reader tells its end with this very value
+		b.err = err
+		return err
+	}
+	var refused *bodyError
+	if errors.As(err, &refused) && refused.code == http.StatusRequestEntityTooLarge {
+		err = &http.MaxBytesError{Limit: b.limit}
+	}
+	var timeout interface{ Timeout() bool }
+	if !errors.As(err, &timeout) || !timeout.Timeout() {
+		b.err = err
+	}
+	return err
+}
+
+// drainBuffers hold what is read of bodies that nobody wants.
+var drainBuffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+
+// drain reads the rest of an open body unless it is larger than max bytes. It
+// reports whether it has come to the end.
+func (b *requestBody) drain(max int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.link == nil || b.err != nil || b.left > max {
+		return b.link == nil || errors.Is(b.err, io.EOF)
+	}
+	buffer := drainBuffers.Get().(*[16 << 10]byte)
+	defer drainBuffers.Put(buffer)
+	for room := max + 1; room > 0; { // one more, because the end may be told behind the last byte
+		n, err := b.read(buffer[:min(room, int64(len(buffer)))])
+		if err != nil {
+			return errors.Is(err, io.EOF)
+		}
+		room -= int64(n)
+	}
+	return false
+}
+
+// atEnd reports whether an open body was read to its end.
+func (b *requestBody) atEnd() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return errors.Is(b.err, io.EOF)
+}
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+// settle closes b when its handler has returned. A goroutine that is still
+// reading is interrupted; clean is false then: what it leaves cannot be drained.
+func (b *requestBody) settle() (clean bool) {
+	if b.writer == nil { // there is none
+		return true
+	}
+	b.closed.Store(true)
+	if b.mu.TryLock() {
+		b.mu.Unlock()
+		return true
+	}
+	if b.link != nil {
+		b.link.setReadDeadline(longAgo)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = http.ErrBodyReadAfterClose
+	}
+	return b.link == nil
+}
+
+// unread returns what a hijacker finds of a body that came whole, as far as that
+// is as the client has sent it: chunks were taken apart on the way.
+func (b *requestBody) unread() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.left < 0 {
+		return nil
+	}
+	return b.data
+}
+
+// hijacked has the rest of the body read from stream, which is what the hijacker
+// reads from too. One that came whole and in chunks stays readable from memory;
+// one that is open and in chunks does not.
+func (b *requestBody) hijacked(stream *bufio.Reader) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.err != nil:
+	case b.left >= 0:
+		if b.link == nil {
+			b.left = int64(len(b.data))
+		}
+		b.stream = stream
+	case b.link != nil:
+		b.err = http.ErrHijacked
+	}
+	b.link = nil
+}

@@ -1,0 +1,208 @@
+package kourier
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// A requestContext is the context of one request. It ends when the handler
+// returns, when the peer goes, or with its parent. What it takes to learn of the
+// last two is set up when somebody asks for the first time: most handlers never do.
+// Any goroutine may use it, also after the request.
+type requestContext struct {
+	parent context.Context // of BaseContext or ConnContext
+	server *http.Server    // the value of http.ServerContextKey
+
+	mu       sync.Mutex
+	link     link // nil once the handler has returned or hijacked
+	watching bool // the peer and the parent are watched
+	peerGone bool
+	// read and write: the user has moved that deadline of the link.
+	readDeadline, writeDeadline bool
+	err                         error
+	local                       net.Addr
+	done                        chan struct{} // nil until asked for
+	notify                      chan bool     // of CloseNotify; nil until asked for
+	funcs                       map[*func()]struct{}
+	stopParent                  func() bool
+}
+
+// Deadline returns that of the parent.
+func (c *requestContext) Deadline() (time.Time, bool) { return c.parent.Deadline() }
+
+// String keeps package fmt from reading the fields.
+func (c *requestContext) String() string { return "kourier.requestContext" }
+
+// Done returns the channel that is closed when the context ends.
+func (c *requestContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.err != nil {
+			close(c.done)
+		}
+		c.watch()
+	}
+	return c.done
+}
+
+// Err returns why the context has ended, nil if it has not.
+func (c *requestContext) Err() error {
+	if err := c.parent.Err(); err != nil {
+		c.cancel(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watch()
+	return c.err
+}
+
+// Value knows the two keys of net/http's server. The local address is asked for
+// once, and not after the request.
+func (c *requestContext) Value(key any) any {
+	switch key {
+	case http.ServerContextKey:
+		return c.server
+	case http.LocalAddrContextKey:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.local == nil && c.link != nil {
+			c.local = c.link.localAddr()
+		}
+		return c.local
+	}
+	return c.parent.Value(key)
+}
+
+// AfterFunc has f called when the context ends. Package context uses it to make
+// children without a goroutine for each. f must not block.
+func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		f()
+		return func() bool { return false }
+	}
+	c.watch()
+	if c.funcs == nil {
+		c.funcs = map[*func()]struct{}{}
+	}
+	entry := &f
+	c.funcs[entry] = struct{}{}
+	c.mu.Unlock()
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, waiting := c.funcs[entry]
+		delete(c.funcs, entry)
+		return waiting
+	}
+}
+
+// watch has the context end with the peer and the parent. c.mu is held.
+func (c *requestContext) watch() {
+	if c.watching || c.err != nil {
+		return
+	}
+	c.watching = true
+	if c.link != nil {
+		c.link.onGone(func() { go c.gone() }) // the link may call at once, and c.mu is held
+	}
+	if c.parent.Done() != nil {
+		c.stopParent = context.AfterFunc(c.parent, func() { c.cancel(c.parent.Err()) })
+	}
+}
+
+// gone tells that the peer has closed.
+func (c *requestContext) gone() {
+	c.mu.Lock()
+	if c.link == nil { // ended or hijacked
+		c.mu.Unlock()
+		return
+	}
+	if !c.peerGone {
+		c.peerGone = true
+		if c.notify != nil {
+			c.notify <- true
+		}
+	}
+	c.mu.Unlock()
+	c.cancel(context.Canceled)
+}
+
+// closeNotify returns the channel of http.CloseNotifier.
+func (c *requestContext) closeNotify() <-chan bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.notify == nil {
+		c.notify = make(chan bool, 1)
+		if c.peerGone {
+			c.notify <- true
+		}
+		c.watch()
+	}
+	return c.notify
+}
+
+// withLink calls f with the link, unless the handler has returned or hijacked.
+// f must not block.
+func (c *requestContext) withLink(f func(link)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link == nil {
+		return ErrRequestDone
+	}
+	f(c.link)
+	return nil
+}
+
+// detach forgets the link.
+func (c *requestContext) detach() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.detachLocked()
+}
+
+func (c *requestContext) detachLocked() {
+	if c.watching && c.link != nil {
+		c.link.onGone(nil)
+	}
+	c.link = nil
+}
+
+// end ends the context because its handler has returned.
+func (c *requestContext) end() {
+	c.mu.Lock()
+	c.detachLocked()
+	c.cancelLocked(context.Canceled)
+}
+
+func (c *requestContext) cancel(err error) {
+	c.mu.Lock()
+	c.cancelLocked(err)
+}
+
+// cancelLocked ends the context with err, unless it has ended, and unlocks c.mu.
+func (c *requestContext) cancelLocked(err error) {
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = err
+	if c.done != nil {
+		close(c.done)
+	}
+	funcs, stopParent := c.funcs, c.stopParent
+	c.funcs, c.stopParent = nil, nil
+	c.mu.Unlock()
+	if stopParent != nil {
+		stopParent()
+	}
+	for f := range funcs {
+		(*f)()
+	}
+}

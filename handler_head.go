@@ -1,0 +1,312 @@
+package kourier
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// This file makes the head of an answer out of what a handler has set, in two
+// steps: freeze, when the handler says WriteHeader or writes, and commit, when
+// enough is known of the body to decide how it is framed.
+
+// A frozenHeader is what must be known of a handler's header to commit it, beside
+// the lines that stand encoded in the sender.
+type frozenHeader struct {
+	coding           string // the first Transfer-Encoding, "" for none
+	hasLength        bool   // Content-Length is a key, so that none is added
+	hasDate          bool
+	hasType          bool
+	encoded          bool // Content-Encoding is set, so that the body's bytes tell nothing of its type
+	hasConnection    bool
+	closes, upgrades bool // options of Connection
+	trailers         bool // there are going to be trailers
+}
+
+// bodyAllowed reports whether answers with this status can have a body, RFC 9110 §6.4.1.
+func bodyAllowed(code int) bool {
+	return code >= 200 && code != http.StatusNoContent && code != http.StatusNotModified
+}
+
+// first returns the first value of a field, under its canonical name.
+func first(header http.Header, name string) string {
+	if values := header[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// freeze takes the status and the header as they are. sender.mu is held.
+func (w *responseWriter) freeze(code int) {
+	w.wroteHeader = true
+	w.status = code
+	s := w.sender
+	s.fields, s.connection = s.fields[:0], s.connection[:0]
+	if len(w.header) == 0 {
+		return
+	}
+	f := &w.frozen
+	h := w.header
+	_, f.hasLength = h["Content-Length"]
+	_, f.hasDate = h["Date"]
+	_, f.hasType = h["Content-Type"]
+	_, f.hasConnection = h["Connection"]
+	f.encoded = first(h, "Content-Encoding") != ""
+	f.coding = first(h, "Transfer-Encoding")
+	f.closes = listsOption(h["Connection"], "close")
+	f.upgrades = listsOption(h["Connection"], "upgrade")
+	w.freezeLength()
+	w.freezeTrailers()
+	for _, value := range h["Connection"] {
+		s.connection = appendField(s.connection, "Connection", value)
+	}
+	s.appendHeader(h, w.isSpecial)
+}
+
+// freezeLength takes the Content-Length.
+func (w *responseWriter) freezeLength() {
+	text := first(w.header, "Content-Length")
+	if text == "" {
+		return
+	}
+	size, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || size < 0 {
+		w.engine.logf("http: invalid Content-Length of %q", text)
+		delete(w.header, "Content-Length")
+		return
+	}
+	if coding := w.frozen.coding; coding != "" && coding != "identity" { // RFC 9112 §6.2
+		w.engine.logf("http: WriteHeader called with both Transfer-Encoding of %q and a Content-Length of %d", coding, size)
+		return
+	}
+	w.declared = size
+}
+
+// freezeTrailers takes the names in Trailer fields.
+func (w *responseWriter) freezeTrailers() {
+	for _, list := range w.header["Trailer"] {
+		w.frozen.trailers = true
+		for name := range strings.SplitSeq(list, ",") {
+			name = http.CanonicalHeaderKey(trimOWS(name))
+			if name != "" && trailerAllowed(name) {
+				w.trailers = append(w.trailers, name)
+			}
+		}
+	}
+	w.frozen.trailers = w.frozen.trailers || w.hasPrefixedTrailers()
+}
+
+func (w *responseWriter) hasPrefixedTrailers() bool {
+	for name := range w.header {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// trailerAllowed reports whether a field may stand behind the body: not those that
+// frame it, route it, say how to read it or authenticate, RFC 9110 §6.5.1.
+func trailerAllowed(name string) bool {
+	switch name {
+	case "Authorization", "Cache-Control", "Connection", "Content-Encoding", "Content-Length", "Content-Range",
+		"Content-Type", "Expect", "Host", "Keep-Alive", "Max-Forwards", "Pragma", "Proxy-Authenticate",
+		"Proxy-Authorization", "Proxy-Connection", "Range", "Realm", "Te", "Trailer", "Transfer-Encoding", "Www-Authenticate":
+		return false
+	}
+	return !strings.HasPrefix(name, "If-")
+}
+
+// isSpecial reports whether commit has the last word on a field, or this answer must not have it.
+func (w *responseWriter) isSpecial(name string) bool {
+	switch name {
+	case "Connection", "Content-Length":
+		return true
+	case "Transfer-Encoding":
+		coding := w.frozen.coding
+		return w.isHead || w.http10 || !bodyAllowed(w.status) || w.declared >= 0 ||
+			coding == "" || coding == "identity" || coding == "chunked"
+	case "Content-Type":
+		return w.status == http.StatusNotModified // RFC 9110 §15.4.5
+	}
+	return strings.HasPrefix(name, http.TrailerPrefix)
+}
+
+// appendHeader encodes a header into fields, sorted by name, but for the names
+// that skip is true for and those that are no tokens.
+func (s *sender) appendHeader(header http.Header, skip func(name string) bool) {
+	names := s.names[:0]
+	for name := range header {
+		if isToken(name) && !skip(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, value := range header[name] {
+			s.fields = appendField(s.fields, name, value)
+		}
+	}
+	clear(names)
+	s.names = names[:0]
+}
+
+// commit decides how the body is framed and whether the connection persists, and
+// puts the head on its way. data is the body, if whole is true, or its first
+// piece. sender.mu is held.
+func (w *responseWriter) commit(data []byte, whole bool) {
+	w.committed = true
+	f := &w.frozen
+	size := w.declared
+	allowed := bodyAllowed(w.status)
+	if whole && size < 0 && allowed && f.coding == "" && !f.hasLength && !f.trailers && !w.isTunnel() && (!w.isHead || len(data) > 0) {
+		size = int64(len(data))
+		w.declared = size
+	}
+	h := head{code: w.status, fields: w.sender.fields, framing: framedByStatus}
+	switch {
+	case !allowed || w.isTunnel():
+		w.closing = w.closing || w.isTunnel() || w.status == http.StatusSwitchingProtocols
+	case size >= 0:
+		h.framing, h.size = framedByLength, size
+	case w.isHead:
+	case !w.http10 && f.coding != "identity":
+		h.framing = framedByChunks
+		w.chunking = true
+	default:
+		w.closing = true
+	}
+	serverCloses := w.engine.closing() || !w.engine.keepAlives()
+	w.closing = w.closing || f.closes || serverCloses
+	w.makeWay()
+	if !f.hasDate {
+		h.date = w.engine.dateLine(time.Now())
+	}
+	if allowed && !f.encoded && !f.hasType && f.coding == "" && len(data) > 0 {
+		h.contentType = http.DetectContentType(data)
+	}
+	switch {
+	case w.closing && (!f.closes || serverCloses) && !(w.status == http.StatusSwitchingProtocols && f.upgrades):
+		if !w.http10 { // whose connections close unless they are told not to
+			h.connection = connectionClose
+		}
+	case f.hasConnection:
+		w.sender.fields = append(w.sender.fields, w.sender.connection...)
+		h.fields = w.sender.fields
+	case w.http10 && !w.closing:
+		h.connection = connectionKeepAlive
+	}
+	w.engine.counters.count(w.status)
+	s := w.sender
+	s.pending = h.append(s.pending)
+}
+
+// isTunnel reports whether what follows the head is no HTTP any more, RFC 9110 §9.3.6.
+func (w *responseWriter) isTunnel() bool { return w.isConnect && w.status >= 200 && w.status < 300 }
+
+// makeWay reads what is left of the request's body before the answer begins,
+// because many clients read nothing until they have sent everything. Where that
+// is too much, the connection closes.
+func (w *responseWriter) makeWay() {
+	body := &w.exchange.body
+	if body.link == nil || w.closing {
+		return
+	}
+	if w.expected && !body.atEnd() {
+		// Whether the client is going to send the body after all is its choice.
+		w.closing = true
+		return
+	}
+	if w.fullDuplex || body.atEnd() {
+		return
+	}
+	if len(w.sender.pending) > 0 {
+		w.sender.send(nil) // earlier answers do not wait for this body
+	}
+	w.closing = !body.drain(w.engine.drainMax)
+}
+
+// finish completes the answer when the handler has returned. It reports whether
+// the connection can have another one.
+func (w *responseWriter) finish() (keep bool) {
+	w.exchange.context.end()
+	body := &w.exchange.body
+	clean := body.settle()
+	s := w.sender
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.awaited.Store(false)
+	w.done.Store(true)
+	if w.hijacked {
+		return false
+	}
+	w.closing = w.closing || !clean
+	if !w.wroteHeader {
+		w.freeze(http.StatusOK)
+	}
+	if w.touched && !w.committed {
+		w.frozen.trailers = w.frozen.trailers || w.hasPrefixedTrailers()
+	}
+	if !w.committed {
+		w.commit(s.body, true)
+	}
+	w.flushBody()
+	if w.chunking {
+		w.endChunks()
+	}
+	if body.link != nil && !w.closing && !body.atEnd() { // the answer has begun before the body was read
+		s.send(nil)
+		w.closing = !body.drain(w.engine.drainMax)
+	}
+	if w.declared >= 0 && w.declared != w.written || w.dropped { // the client would wait, or misses something
+		w.closing = w.closing || !w.isHead && bodyAllowed(w.status)
+	}
+	return !w.closing && s.err == nil
+}
+
+// endChunks puts the last chunk and the trailers on their way, RFC 9112 §7.1.2.
+func (w *responseWriter) endChunks() {
+	s := w.sender
+	s.pending = append(s.pending, "0\r\n"...)
+	s.fields = s.fields[:0]
+	for _, name := range w.trailers {
+		for _, value := range w.header[name] {
+			s.fields = appendField(s.fields, name, value)
+		}
+	}
+	if w.touched || w.frozen.trailers {
+		for prefixed, values := range w.header {
+			name, found := strings.CutPrefix(prefixed, http.TrailerPrefix)
+			for i := 0; found && isToken(name) && i < len(values); i++ {
+				s.fields = appendField(s.fields, name, values[i])
+			}
+		}
+	}
+	s.pending = append(s.pending, s.fields...)
+	s.pending = append(s.pending, lineEnd...)
+}
+
+// A dateCache holds the Date line of the current second.
+type dateCache struct {
+	line atomic.Pointer[cachedDate]
+}
+
+type cachedDate struct {
+	second int64
+	text   []byte
+}
+
+// dateLine returns the Date line for the time now, RFC 9110 §6.6.1. It must not be written to.
+func (d *dateCache) dateLine(now time.Time) []byte {
+	second := now.Unix()
+	if cached := d.line.Load(); cached != nil && cached.second == second {
+		return cached.text
+	}
+	text := now.UTC().AppendFormat([]byte("Date: "), http.TimeFormat)
+	text = append(text, lineEnd...)
+	d.line.Store(&cachedDate{second, text})
+	return text
+}

@@ -1,0 +1,121 @@
+package kourier
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// sendBufferSize is how much of the answers of a connection is collected, in bytes.
+	sendBufferSize = 64 << 10
+
+	// collectSize is how much of a body is collected before its head is decided,
+	// and then for each chunk, in bytes: what net/http's server collects.
+	collectSize = 2048
+
+	// flushDelay is how long a finished answer, or a finished part of one, may
+	// wait for a handler that is still running.
+	flushDelay = time.Millisecond
+)
+
+// A sender collects the answers to the requests that came together, and sends
+// them together. It is reused: one that has no link belongs to nobody.
+type sender struct {
+	// mu guards everything below, and the writers of the requests. It is held
+	// while the link sends.
+	mu      sync.Mutex
+	link    link
+	pending []byte // complete parts of answers, in order
+	err     error  // of the link; nothing can be sent any more
+	sends   int    // calls of the link, to know whether anything has left since
+	sent    int64  // bytes given to the kernel
+	timer   *time.Timer
+	armed   bool // timer runs
+
+	// What the writer of the request in progress collects.
+	body       []byte   // of the body
+	fields     []byte   // the encoded field lines of its head
+	connection []byte   // those of its Connection fields
+	names      []string // room to sort them in
+	fast       *fastRunner
+}
+
+var senders = sync.Pool{New: func() any {
+	s := &sender{body: make([]byte, 0, collectSize)}
+	s.timer = time.AfterFunc(time.Hour, s.flushLate)
+	s.timer.Stop()
+	return s
+}}
+
+// newSender returns a sender for l, to be given back with free.
+func newSender(l link) *sender {
+	s := senders.Get().(*sender)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.link, s.err, s.sends, s.sent = l, nil, 0, 0
+	return s
+}
+
+// free gives s back. Writers that were kept find in their own state that they are done.
+func (s *sender) free() {
+	s.mu.Lock()
+	s.link = nil
+	if s.armed {
+		s.timer.Stop()
+		s.armed = false
+	}
+	s.pending = s.pending[:0]
+	if cap(s.pending) > 2*sendBufferSize {
+		s.pending = nil
+	}
+	if cap(s.fields) > fieldsKeepMax {
+		s.fields = nil
+	}
+	s.mu.Unlock()
+	senders.Put(s)
+}
+
+// add takes data behind what it has. Large data goes out at once, without a copy.
+// s.mu is held, as for all that follow.
+func (s *sender) add(data []byte) {
+	if len(data) >= directBodyMax || len(s.pending)+len(data) > sendBufferSize {
+		s.send(data)
+		return
+	}
+	s.pending = append(s.pending, data...)
+}
+
+// send sends what was collected, and data behind it.
+func (s *sender) send(data []byte) {
+	if s.err != nil {
+		s.pending = s.pending[:0]
+		return
+	}
+	if len(s.pending)+len(data) == 0 {
+		return
+	}
+	s.sends++
+	n, err := s.link.write(s.pending, data)
+	s.sent += int64(n)
+	s.pending = s.pending[:0]
+	s.err = err
+}
+
+// arm makes sure that what was collected goes out soon, whatever the handlers do.
+func (s *sender) arm() {
+	if len(s.pending) > 0 && !s.armed {
+		s.armed = true
+		s.timer.Reset(flushDelay)
+	}
+}
+
+// flushLate runs on a goroutine of the timer, perhaps after s was given back and
+// taken again: then something goes out early.
+func (s *sender) flushLate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.armed = false
+	if s.link != nil {
+		s.send(nil)
+	}
+}

@@ -1,0 +1,265 @@
+package kourier
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/kourier-go/kourier/internal/abi"
+)
+
+// A handed is what a goroutine is given: a link, and requests of it in order.
+// Base, Fields and Body of each request point into Go memory, which is never
+// written to again, so that the strings made of it are valid for ever.
+type handed struct {
+	link     link
+	block    []byte        // the bytes of all the requests, as received, and no more: the link has what follows
+	requests []abi.Request // only the last can have abi.RequestBodyOpen
+	fields   []abi.Field
+	received time.Time    // when the first byte is taken to have come (for ReadTimeout)
+	conn     *trackedConn // nil unless ConnState or ConnContext is set
+}
+
+// A handlerEngine has requests answered by an http.Handler on goroutines. Its
+// fields but the last ones are set before the first request and not changed.
+type handlerEngine struct {
+	handler          http.Handler // nil: http.DefaultServeMux
+	noGeneralOptions bool         // OPTIONS * is for the handler too
+
+	// fast sees the requests that came behind one which it has passed. nil: none.
+	fast    FastHandler
+	fastLog logFunc
+
+	base   context.Context // parent of all contexts
+	server *http.Server    // the value of http.ServerContextKey
+
+	readTimeout  time.Duration // first byte to end of body; 0: none
+	writeTimeout time.Duration // begin of the handler to end of the answer; 0: none
+	drainMax     int64         // bytes of a body that are read because nobody else has
+	maxBodyBytes int64         // the core's limit, for errors that tell it
+
+	closing    func() bool // the server shuts down
+	keepAlives func() bool // connections may persist
+	logf       func(format string, args ...any)
+	logPanic   func(remote string, value any, stack []byte)
+
+	pool     goroutinePool
+	counters handlerCounters
+	dateCache
+}
+
+// handlerCounters count what goroutines do; any of them may be read at any time.
+type handlerCounters struct {
+	running   atomic.Int64     // goroutines that have requests
+	hijacked  atomic.Uint64    // connections
+	requests  atomic.Uint64    // handed to the handler
+	bytes     atomic.Uint64    // of answers, given to the kernel
+	responses [6]atomic.Uint64 // by the first digit of the status; [0]: above 599
+}
+
+// count counts an answer with this status.
+func (c *handlerCounters) count(status int) {
+	class := status / 100
+	if class >= len(c.responses) {
+		class = 0
+	}
+	c.responses[class].Add(1)
+}
+
+// stackSizeMax bounds the stack that is logged of a handler that panicked, in bytes.
+const stackSizeMax = 64 << 10
+
+// start has h answered on a goroutine. It does not block; it is called on native threads.
+func (e *handlerEngine) start(h *handed) {
+	e.pool.start(e, h)
+}
+
+// serve answers the requests of h in order on the calling goroutine, and
+// releases the link, or leaves it to who has hijacked it. Nothing that a handler
+// does leaves it but runtime.Goexit.
+func (e *handlerEngine) serve(h *handed) {
+	e.counters.running.Add(1)
+	s := newSender(h.link)
+	served := outcome{how: abi.ReleaseAbort} // what stands if a handler ends the goroutine
+	defer func() {
+		if !served.hijacked {
+			e.release(s, h, served.how)
+		}
+		e.counters.bytes.Add(uint64(s.sent))
+		e.counters.running.Add(-1)
+		s.free()
+	}()
+	h.conn.active()
+	for i := range h.requests {
+		served = outcome{how: abi.ReleaseAbort}
+		e.serveOne(s, h, i, &served)
+		if served.how != abi.ReleaseKeep || served.hijacked {
+			return
+		}
+	}
+}
+
+// An outcome says what becomes of the link after a request.
+type outcome struct {
+	hijacked bool
+	how      uint32 // abi.Release*
+}
+
+// release sends what is left and gives the link back.
+func (e *handlerEngine) release(s *sender, h *handed, how uint32) {
+	s.mu.Lock()
+	s.send(nil)
+	if s.err != nil {
+		how = abi.ReleaseReset // a peer that does not read needs nothing more
+	}
+	s.mu.Unlock()
+	if how == abi.ReleaseKeep && (e.closing() || !e.keepAlives()) {
+		how = abi.ReleaseClose
+	}
+	if how == abi.ReleaseKeep {
+		h.conn.idle()
+	}
+	h.link.release(how)
+}
+
+// serveOne has the request of h at index answered.
+func (e *handlerEngine) serveOne(s *sender, h *handed, index int, served *outcome) {
+	raw := &h.requests[index]
+	if index > 0 {
+		s.mu.Lock()
+		s.arm()
+		s.mu.Unlock()
+		if e.fast != nil && raw.Flags&(abi.RequestBodyOpen|abi.RequestPreface) == 0 && s.serveFast(e, h, index, served) {
+			return
+		}
+	}
+	var x *exchange
+	returned := false
+	defer func() {
+		if !returned {
+			e.abandon(h, x, recover(), served)
+		}
+	}()
+	x = e.newExchange(s, h, index)
+	e.counters.requests.Add(1)
+	e.setDeadlines(h, x)
+	e.call(x)
+	keep := x.writer.finish()
+	returned = true
+	served.hijacked = x.writer.hijacked
+	if keep {
+		e.resetDeadlines(s, h, x)
+		served.how = abi.ReleaseKeep
+	} else {
+		served.how = abi.ReleaseClose
+	}
+	if form := x.writer.request.MultipartForm; form != nil {
+		_ = form.RemoveAll() // temporary files that are left are the system's to remove
+	}
+}
+
+// call calls the handler.
+func (e *handlerEngine) call(x *exchange) {
+	handler := e.handler
+	if handler == nil {
+		handler = http.DefaultServeMux
+	}
+	r := x.writer.request
+	if !e.noGeneralOptions && r.Method == http.MethodOptions && r.RequestURI == "*" {
+		handler = http.HandlerFunc(generalOptions)
+	}
+	handler.ServeHTTP(&x.writer, r)
+}
+
+// generalOptions answers OPTIONS * for the server as a whole, RFC 9110 §9.3.7.
+func generalOptions(w http.ResponseWriter, r *http.Request) {
+	const bodySizeMax = 4 << 10 // larger than anything that anybody has defined
+	w.Header().Set("Content-Length", "0")
+	if r.ContentLength != 0 {
+		_, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, bodySizeMax))
+		if err != nil {
+			w.Header().Set("Connection", "close")
+		}
+	}
+}
+
+// setDeadlines begins the times of Server.ReadTimeout and Server.WriteTimeout.
+func (e *handlerEngine) setDeadlines(h *handed, x *exchange) {
+	if e.writeTimeout > 0 {
+		h.link.setWriteDeadline(time.Now().Add(e.writeTimeout))
+	}
+	if e.readTimeout > 0 && x.body.link != nil {
+		h.link.setReadDeadline(h.received.Add(e.readTimeout))
+	}
+}
+
+// resetDeadlines takes back what the handler of x has set, after what it has
+// written is sent.
+func (e *handlerEngine) resetDeadlines(s *sender, h *handed, x *exchange) {
+	c := &x.context // its handler has returned: nobody changes it
+	if !c.readDeadline && !c.writeDeadline {
+		return
+	}
+	s.mu.Lock()
+	s.send(nil)
+	s.mu.Unlock()
+	if c.readDeadline {
+		h.link.setReadDeadline(time.Time{})
+	}
+	if c.writeDeadline {
+		h.link.setWriteDeadline(time.Time{})
+	}
+}
+
+// abandon ends a request whose handler has not returned: it has panicked, or
+// value is nil and the goroutine ends. Nothing more of its answer is sent. x is
+// nil if the panic was that of ConnContext.
+func (e *handlerEngine) abandon(h *handed, x *exchange, value any, served *outcome) {
+	if value != nil && value != http.ErrAbortHandler { //nolint:errorlint // as net/http does: errors.Is would run code of the value's
+		remote := ""
+		if x != nil {
+			remote = x.writer.request.RemoteAddr
+		} else {
+			remote = remoteAddress(h.link)
+		}
+		reportPanic(e.logPanic, remote, value)
+	}
+	if x != nil {
+		served.hijacked, served.how = x.writer.abandon()
+	}
+}
+
+// reportPanic calls log, which is the user's in the end, with the caller's stack.
+func reportPanic(log func(remote string, value any, stack []byte), remote string, value any) {
+	defer func() { _ = recover() }()
+	stack := make([]byte, stackSizeMax)
+	log(remote, value, stack[:runtime.Stack(stack, false)])
+}
+
+// abandon takes back what has not left of the answer. how is ReleaseClose where
+// nothing has, but earlier answers: a reset could take those from the client.
+func (w *responseWriter) abandon() (hijacked bool, how uint32) {
+	w.exchange.context.end()
+	_ = w.exchange.body.settle()
+	s := w.sender
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.awaited.Store(false)
+	w.done.Store(true)
+	if w.hijacked {
+		return true, abi.ReleaseAbort
+	}
+	left := s.sends != w.startSends
+	if left {
+		s.pending = s.pending[:0] // all that stands there is of this answer
+	} else {
+		s.pending = s.pending[:w.start]
+	}
+	if w.index > 0 && !w.committed {
+		return false, abi.ReleaseClose
+	}
+	return false, abi.ReleaseAbort
+}

@@ -1,0 +1,40 @@
+package abi
+
+import "unsafe"
+
+// Own copies requests of one connection into Go memory, with everything that they
+// show: the copies may be kept for ever. They stand one behind the other in the
+// core's memory, as they do in block.
+func Own(requests []Request) (block []byte, own []Request, fields []Field) {
+	last := &requests[len(requests)-1]
+	start := requests[0].Base
+	size := uintptr(last.Body) - uintptr(start) + uintptr(last.BodySize)
+	// A body of no bytes may begin where the block ends. One byte more keeps that
+	// within the allocation: Go has no pointers behind it.
+	block = make([]byte, size, size+1)
+	copy(block, unsafe.Slice((*byte)(start), size))
+	base := unsafe.Pointer(unsafe.SliceData(block))
+
+	count := 0
+	for i := range requests {
+		if i == 0 || requests[i].Fields != requests[i-1].Fields {
+			count += int(requests[i].FieldCount)
+		}
+	}
+	own = make([]Request, len(requests))
+	copy(own, requests)
+	fields = make([]Field, 0, count)
+	var table unsafe.Pointer
+	for i := range own {
+		r := &own[i]
+		r.Base = unsafe.Add(base, uintptr(r.Base)-uintptr(start))
+		r.Body = unsafe.Add(base, uintptr(r.Body)-uintptr(start))
+		if i == 0 || requests[i].Fields != requests[i-1].Fields {
+			first := len(fields)
+			fields = append(fields, requests[i].FieldSlice()...)
+			table = unsafe.Pointer(unsafe.SliceData(fields[first:]))
+		}
+		r.Fields = table
+	}
+	return block, own, fields
+}

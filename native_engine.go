@@ -1,0 +1,155 @@
+//go:build linux && cgo && !kourier_portable
+
+package kourier
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"runtime"
+	"syscall"
+
+	"github.com/kourier-go/kourier/internal/abi"
+)
+
+// This file joins the native core and the Handler side of a Server.
+
+// newLinkTable returns what takes connections of the core over, and hears of
+// them. s.settings is resolved.
+func newLinkTable(s *Server) *linkTable {
+	t := &linkTable{
+		shelves:   make([]linkShelf, s.settings.workers),
+		bodyRate:  int(s.settings.bodyRateMin),
+		drainRate: int(s.settings.drainRateMin),
+	}
+	if s.handler() != nil {
+		t.handlers = newHandlerEngine(s)
+	}
+	if s.OnEvent != nil {
+		t.event = s.event
+	}
+	if s.ConnState != nil || s.ConnContext != nil {
+		t.conns = &connTable{state: s.ConnState, context: s.ConnContext, close: t.closeConnection, logPanic: s.logPanic}
+	}
+	if s.Protocols != nil && s.Protocols.UnencryptedHTTP2() {
+		t.serveHTTP2 = s.portable.Load().serveConn
+	}
+	return t
+}
+
+func newHandlerEngine(s *Server) *handlerEngine {
+	p := s.portable.Load()
+	e := &handlerEngine{
+		handler:          s.handler(),
+		noGeneralOptions: s.DisableGeneralOptionsHandler,
+		fast:             s.Fast,
+		fastLog:          s.logHandler,
+		base:             p.baseContext(p.main),
+		server:           &p.http,
+		readTimeout:      s.ReadTimeout,
+		writeTimeout:     s.WriteTimeout,
+		drainMax:         int64(s.settings.drainSizeMax),
+		maxBodyBytes:     int64(s.settings.bodySizeMax),
+		closing:          s.isClosing,
+		keepAlives:       func() bool { return !s.keepAlivesOff.Load() },
+		logf:             s.logf,
+		logPanic:         s.logPanic,
+	}
+	if e.base == nil {
+		panic("BaseContext returned a nil context")
+	}
+	if s.ConnContext != nil {
+		e.base = context.WithValue(e.base, http.ServerContextKey, e.server)
+	}
+	e.pool.idleMax = int(s.settings.handlerPool)
+	return e
+}
+
+// coreSettings are the settings of the core of s.
+func (t *linkTable) coreSettings(s *Server) settings {
+	own := s.settings
+	switch {
+	case t.handlers == nil:
+		own.bodyCollectMax = math.MaxUint64
+	case s.Fast == nil:
+		own.bodyCollectMax = 0
+	}
+	own.preface = flag(t.handlers != nil)
+	own.notifyConns = flag(t.conns != nil)
+	own.notifyReasons = flag(t.event != nil)
+	return own
+}
+
+func flag(set bool) uint32 {
+	if set {
+		return 1
+	}
+	return 0
+}
+
+// hijackHTTP2 gives a connection that speaks HTTP/2 to net/http's server.
+func (t *linkTable) hijackHTTP2(h *handed) {
+	conn, rest, err := h.link.hijack()
+	if err != nil {
+		h.link.release(abi.ReleaseAbort)
+		return
+	}
+	h.conn.hijacked()
+	t.serveHTTP2(conn, append(h.block, rest...))
+}
+
+// connNotice feeds the table of connections. On the worker.
+func (t *linkTable) connNotice(worker uint32, n *abi.Notice) {
+	if n.Kinds&abi.NoticeOpened != 0 {
+		fd := t.core.linkFD(linkID{worker, n.Connection})
+		t.conns.opened(worker, n.Connection, socketAddr(fd, syscall.Getsockname), socketAddr(fd, syscall.Getpeername))
+	}
+	if n.Kinds&abi.NoticeClosed != 0 {
+		t.conns.closed(worker, n.Connection)
+	}
+}
+
+// closeConnection closes a connection of the core, soon.
+func (t *linkTable) closeConnection(worker uint32, connection uint64) {
+	for !t.core.closeConnection(linkID{worker, connection}) {
+		runtime.Gosched()
+	}
+}
+
+// links is t for a dispatcher; nil if there is no Handler to take anything.
+func (t *linkTable) links() links {
+	if t.handlers == nil {
+		return nil
+	}
+	return t
+}
+
+// attach makes the core known, before it has a listener.
+func (t *linkTable) attach(c *core) { t.core = c }
+
+// end wakes who waits on a link and ends the idle goroutines, after the workers have ended.
+func (t *linkTable) end() {
+	t.closeAll()
+	if t.handlers != nil {
+		t.handlers.pool.close()
+	}
+}
+
+// addStats adds what goroutines have counted.
+func (t *linkTable) addStats(s *Stats) {
+	if t.handlers == nil {
+		return
+	}
+	c := &t.handlers.counters
+	s.HandlersRunning += c.running.Load()
+	s.ConnsHijacked += int64(c.hijacked.Load())
+	s.BytesIn += t.bytesIn.Load()
+	s.BytesOut += t.bytesOut.Load()
+	s.Responses1xx += c.responses[1].Load()
+	s.Responses2xx += c.responses[2].Load()
+	s.Responses3xx += c.responses[3].Load()
+	s.Responses4xx += c.responses[4].Load()
+	s.Responses5xx += c.responses[5].Load()
+}
+
+var _ links = (*linkTable)(nil)

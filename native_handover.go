@@ -1,0 +1,147 @@
+//go:build linux && cgo && !kourier_portable
+
+package kourier
+
+import (
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kourier-go/kourier/internal/abi"
+)
+
+// A linkTable knows the links of a server's native core, and hands new ones to
+// the goroutines that serve them.
+type linkTable struct {
+	core       *core // set before the first batch
+	handlers   *handlerEngine
+	event      func(Event)                       // nil: nobody wants to know of refusals
+	conns      *connTable                        // nil: nobody wants to know of connections
+	serveHTTP2 func(conn net.Conn, begun []byte) // nil: HTTP/2 without TLS is not spoken
+	shelves    []linkShelf
+
+	bodyRate, drainRate int // bytes per second; 0: none
+
+	bytesIn, bytesOut atomic.Uint64
+}
+
+// A linkShelf holds the links of one worker by the slots of their connections.
+// Only the worker adds; whoever has a link removes it.
+type linkShelf struct {
+	mu    sync.Mutex
+	links []*nativeLink
+	live  atomic.Int64 // links that are out
+	_     [64]byte
+}
+
+// slotOf returns the slot of a connection, below the largest number of connections.
+func slotOf(connection uint64) int { return int(uint32(connection)) }
+
+// take hands the connection of the requests over. On its worker.
+func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
+	id := linkID{b.Worker, requests[0].Connection}
+	l := &nativeLink{
+		core: t.core, table: t, id: id,
+		reading: waiter{patience: rateGrace, rate: t.bodyRate},
+		writing: waiter{patience: rateGrace, rate: t.drainRate},
+	}
+	t.core.hold()
+	shelf := &t.shelves[id.worker]
+	slot := slotOf(id.connection)
+	shelf.mu.Lock()
+	for slot >= len(shelf.links) {
+		shelf.links = append(shelf.links, nil)
+	}
+	shelf.links[slot] = l
+	shelf.mu.Unlock()
+	shelf.live.Add(1)
+	h := &handed{link: l, received: time.Now()}
+	h.block, h.requests, h.fields = abi.Own(requests)
+	if t.conns != nil {
+		h.conn = t.conns.find(id.worker, id.connection)
+	}
+	if h.requests[0].Flags&abi.RequestPreface != 0 && t.serveHTTP2 != nil {
+		go t.hijackHTTP2(h)
+		return
+	}
+	t.handlers.start(h)
+}
+
+// notice tells the link of a notice, if it is still one. On its worker.
+func (t *linkTable) notice(worker uint32, n *abi.Notice) {
+	if n.Kinds&abi.NoticeReason != 0 {
+		remote := t.core.linkPeer(linkID{worker, n.Connection})
+		t.event(Event{Reason: reasonOf(uint32(n.Reason)), Status: int(n.Code), Remote: remote})
+		return
+	}
+	if n.Kinds&(abi.NoticeOpened|abi.NoticeClosed) != 0 {
+		t.connNotice(worker, n)
+		return
+	}
+	shelf := &t.shelves[worker]
+	slot := slotOf(n.Connection)
+	var l *nativeLink
+	shelf.mu.Lock()
+	if slot < len(shelf.links) {
+		l = shelf.links[slot]
+	}
+	shelf.mu.Unlock()
+	if l == nil || l.id.connection != n.Connection {
+		return
+	}
+	if n.Kinds&abi.NoticeReadable != 0 {
+		l.reading.wake()
+	}
+	if n.Kinds&abi.NoticeWritable != 0 {
+		l.writing.wake()
+	}
+	if n.Kinds&abi.NoticeGone != 0 {
+		l.peerGone(false)
+	}
+}
+
+// forget removes a link, before it ends.
+func (t *linkTable) forget(l *nativeLink) {
+	l.onGone(nil)
+	shelf := &t.shelves[l.id.worker]
+	shelf.mu.Lock()
+	shelf.links[slotOf(l.id.connection)] = nil
+	shelf.mu.Unlock()
+	shelf.live.Add(-1)
+}
+
+// yield lets the goroutines run that links were given to, before the core goes on,
+// which then finds most of them done and need not be told of each. Without a spare P
+// they would wait until Go's monitor finds that the worker, waiting for its
+// sockets, does not need the one that it holds: up to 10 ms.
+func (t *linkTable) yield(worker uint32) {
+	live := &t.shelves[worker].live
+	for before := live.Load(); before > 0; {
+		runtime.Gosched()
+		after := live.Load()
+		if after >= before {
+			return // those that are left are waiting
+		}
+		before = after
+	}
+}
+
+// closeAll ends the waiting of all links, whose calls fail from now on. After the
+// workers have ended.
+func (t *linkTable) closeAll() {
+	for i := range t.shelves {
+		shelf := &t.shelves[i]
+		shelf.mu.Lock()
+		links := append([]*nativeLink(nil), shelf.links...)
+		shelf.mu.Unlock()
+		for _, l := range links {
+			if l != nil {
+				l.peerGone(true)
+				l.reading.wake()
+				l.writing.wake()
+			}
+		}
+	}
+}

@@ -1,0 +1,346 @@
+//go:build linux && cgo && !kourier_portable
+
+package kourier
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/kourier-go/kourier/internal/abi"
+)
+
+// rateCheck is how often the socket of a peer that is waited for is asked what
+// has been acknowledged.
+const rateCheck = 5 * time.Second
+
+// rateCreditMax bounds the patience that fast bytes buy for slow ones.
+const rateCreditMax = 30 * time.Second
+
+// A nativeLink is a connection of the native core that a goroutine has taken over.
+type nativeLink struct {
+	core    *core
+	table   *linkTable
+	id      linkID
+	reading waiter
+	writing waiter
+
+	mu           sync.Mutex
+	gone         bool
+	serverClosed bool
+	notify       func() // of onGone
+}
+
+// A waiter is one direction of a link.
+type waiter struct {
+	mu       sync.Mutex
+	ready    chan struct{} // holds one token; nil before the first wait
+	woken    bool          // before there was one
+	deadline time.Time
+
+	patience time.Duration // left for waiting, of what the least rate allows; used by one goroutine
+	rate     int           // bytes per second; 0: none
+}
+
+// wake ends one wait, the present or the next one.
+func (w *waiter) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wakeLocked()
+}
+
+func (w *waiter) wakeLocked() {
+	if w.ready == nil {
+		w.woken = true
+		return
+	}
+	select {
+	case w.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (w *waiter) setDeadline(t time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deadline = t
+	w.wakeLocked()
+}
+
+// channel returns what wake sends to, and the deadline.
+func (w *waiter) channel() (<-chan struct{}, time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ready == nil {
+		w.ready = make(chan struct{}, 1)
+		if w.woken {
+			w.ready <- struct{}{}
+		}
+	}
+	return w.ready, w.deadline
+}
+
+func (w *waiter) expired() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.deadline.IsZero() && !time.Now().Before(w.deadline)
+}
+
+// wait returns when the link is worth another try, or with os.ErrDeadlineExceeded.
+// It waits for at most limit, if that is positive.
+func (w *waiter) wait(limit time.Duration) error {
+	ready, deadline := w.channel()
+	start := time.Now()
+	allowed := time.Duration(-1)
+	shorten := func(d time.Duration) {
+		if allowed < 0 || d < allowed {
+			allowed = max(d, 0)
+		}
+	}
+	if !deadline.IsZero() {
+		shorten(deadline.Sub(start))
+	}
+	if w.rate > 0 {
+		shorten(w.patience)
+	}
+	if limit > 0 {
+		shorten(limit)
+	}
+	if allowed == 0 {
+		return os.ErrDeadlineExceeded
+	}
+	if allowed < 0 {
+		<-ready
+		return nil
+	}
+	timer := time.NewTimer(allowed)
+	defer timer.Stop()
+	select {
+	case <-ready:
+	case <-timer.C:
+	}
+	w.patience -= time.Since(start)
+	return nil
+}
+
+// credit adds the time that n bytes are worth at the least rate.
+func (w *waiter) credit(n int) {
+	if w.rate <= 0 || n <= 0 {
+		return
+	}
+	worth := rateCreditMax
+	if n < w.rate*int(rateCreditMax/time.Second) {
+		worth = time.Duration(n) * time.Second / time.Duration(w.rate)
+	}
+	w.patience = min(w.patience+worth, rateCreditMax)
+}
+
+func (l *nativeLink) setReadDeadline(t time.Time)  { l.reading.setDeadline(t) }
+func (l *nativeLink) setWriteDeadline(t time.Time) { l.writing.setDeadline(t) }
+
+func (l *nativeLink) readBody(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if l.reading.expired() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	for {
+		n, code, status := l.core.linkRead(l.id, p)
+		switch status {
+		case abi.OK:
+			if n == 0 {
+				return 0, io.EOF
+			}
+			l.reading.credit(n)
+			l.table.bytesIn.Add(uint64(n))
+			return n, nil
+		case abi.ErrBlocked:
+			if err := l.reading.wait(0); err != nil {
+				return 0, err
+			}
+		case abi.ErrRefused:
+			return 0, &bodyError{code}
+		default:
+			if l.closed() {
+				return 0, errPeerGone
+			}
+			return 0, io.ErrUnexpectedEOF
+		}
+	}
+}
+
+func (l *nativeLink) write(head, body []byte) (n int, err error) {
+	if l.writing.expired() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	for {
+		sent, status := l.core.linkWrite(l.id, head, body)
+		n += sent
+		l.writing.credit(sent)
+		l.table.bytesOut.Add(uint64(sent))
+		switch status {
+		case abi.OK:
+			return n, nil
+		case abi.ErrBlocked:
+			fromHead := min(sent, len(head))
+			head, body = head[fromHead:], body[sent-fromHead:]
+			if err := l.waitWritable(); err != nil {
+				return n, err
+			}
+		default:
+			return n, errPeerGone
+		}
+	}
+}
+
+func (l *nativeLink) waitWritable() error {
+	before := l.core.linkUnsent(l.id)
+	for {
+		start := time.Now()
+		if err := l.writing.wait(rateCheck); err != nil {
+			return err
+		}
+		if time.Since(start) < rateCheck {
+			return nil
+		}
+		// A socket with a large buffer becomes writable only after a third of it has drained.
+		unsent := l.core.linkUnsent(l.id)
+		if before >= 0 && unsent >= 0 {
+			l.writing.credit(before - unsent)
+		}
+		before = unsent
+	}
+}
+
+func (l *nativeLink) sendFile(f *os.File, size int64) (n int64, err error) {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return 0, errNoSendFile
+	}
+	start, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, errNoSendFile
+	}
+	size = min(size, info.Size()-start)
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, errNoSendFile
+	}
+	at := start
+	for at-start < size && err == nil {
+		status := int32(abi.OK)
+		before := at
+		if failed := raw.Control(func(fd uintptr) { status = l.core.linkSendFile(l.id, fd, &at, size-(at-start)) }); failed != nil {
+			return at - start, failed
+		}
+		l.writing.credit(int(at - before))
+		switch status {
+		case abi.OK:
+		case abi.ErrBlocked:
+			err = l.waitWritable()
+		case abi.ErrInvalid:
+			if at == start {
+				return 0, errNoSendFile
+			}
+			err = io.ErrUnexpectedEOF
+		default:
+			err = errPeerGone
+		}
+	}
+	l.table.bytesOut.Add(uint64(at - start))
+	if _, failed := f.Seek(at, io.SeekStart); err == nil {
+		err = failed
+	}
+	return at - start, err
+}
+
+func (l *nativeLink) remote() netip.AddrPort { return l.core.linkPeer(l.id) }
+
+func (l *nativeLink) localAddr() net.Addr {
+	return socketAddr(l.core.linkFD(l.id), syscall.Getsockname)
+}
+func (l *nativeLink) remoteAddr() net.Addr {
+	return socketAddr(l.core.linkFD(l.id), syscall.Getpeername)
+}
+
+// socketAddr returns an address of a socket as package net would.
+func socketAddr(fd int, get func(int) (syscall.Sockaddr, error)) net.Addr {
+	if fd < 0 {
+		return &net.TCPAddr{}
+	}
+	address, err := get(fd)
+	if err != nil {
+		return &net.TCPAddr{}
+	}
+	switch a := address.(type) {
+	case *syscall.SockaddrInet4:
+		return &net.TCPAddr{IP: net.IP(a.Addr[:]).To16(), Port: a.Port}
+	case *syscall.SockaddrInet6:
+		addr := &net.TCPAddr{IP: net.IP(a.Addr[:]), Port: a.Port}
+		if a.ZoneId != 0 {
+			addr.Zone = zoneName(a.ZoneId)
+		}
+		return addr
+	case *syscall.SockaddrUnix:
+		return &net.UnixAddr{Name: a.Name, Net: "unix"}
+	}
+	return &net.TCPAddr{}
+}
+
+func (l *nativeLink) onGone(f func()) {
+	l.mu.Lock()
+	l.notify = f
+	gone := l.gone
+	l.mu.Unlock()
+	if gone && f != nil {
+		f()
+	}
+}
+
+func (l *nativeLink) closed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.serverClosed
+}
+
+// peerGone is called on a worker, and when the server closes.
+func (l *nativeLink) peerGone(serverClosed bool) {
+	l.mu.Lock()
+	f := l.notify
+	first := !l.gone
+	l.gone = true
+	l.serverClosed = l.serverClosed || serverClosed
+	l.mu.Unlock()
+	if first && f != nil {
+		go f() // it may run code of the user's
+	}
+}
+
+func (l *nativeLink) hijack() (net.Conn, []byte, error) {
+	fd, rest, status := l.core.linkDetach(l.id)
+	if status != abi.OK {
+		return nil, nil, errPeerGone
+	}
+	l.table.forget(l)
+	file := os.NewFile(uintptr(fd), "hijacked connection")
+	conn, err := net.FileConn(file)
+	err = errors.Join(err, file.Close())
+	l.core.letGo()
+	if err != nil {
+		return nil, nil, fmt.Errorf("kourier: hijack: %w", err)
+	}
+	return conn, rest, nil
+}
+
+func (l *nativeLink) release(how uint32) {
+	l.table.forget(l)
+	l.core.linkRelease(l.id, how)
+	l.core.letGo()
+}
