@@ -254,7 +254,8 @@ func (p *portable) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	p.serveRest(w, r)
 }
 
-// serveRest has the Handler answer.
+// serveRest has the Handler answer. The field is read each time: programs that
+// were written for net/http, tests most of all, set it on a running server.
 func (p *portable) serveRest(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodOptions && r.RequestURI == "*" && !p.server.DisableGeneralOptionsHandler {
 		const bodyMax = 4 << 10 // as net/http has it
@@ -262,7 +263,11 @@ func (p *portable) serveRest(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "0")
 		return
 	}
-	p.handler.ServeHTTP(w, r)
+	handler := p.server.handler()
+	if handler == nil {
+		handler = p.handler
+	}
+	handler.ServeHTTP(w, r)
 }
 
 // A refusedRequest says how a request is refused: in the words of the core, but for

@@ -118,6 +118,31 @@ func TestForeignListenersAreServed(t *testing.T) {
 	require.EqualValues(t, 1, stats.Accepted)
 }
 
+func TestTheHandlerMayBeReplaced(t *testing.T) {
+	t.Parallel()
+	srv := &kourier.Server{Handler: http.HandlerFunc(sayProto)}
+	client := onPortable(t, srv)
+	_, body := fetch(t, client, "http://pipe/")
+	require.Equal(t, "HTTP/1.1", body)
+	srv.Handler = http.NotFoundHandler()
+	response, _ := fetch(t, client, "http://pipe/")
+	require.Equal(t, http.StatusNotFound, response.StatusCode)
+}
+
+// A failingListener has nothing to accept.
+type failingListener struct{ *pipeListener }
+
+func (failingListener) Accept() (net.Conn, error) { return nil, io.EOF }
+
+// Programs compare what Serve returns with ==.
+func TestServeReturnsErrorsUnwrapped(t *testing.T) {
+	t.Parallel()
+	srv := &kourier.Server{Handler: http.HandlerFunc(sayProto)}
+	require.Equal(t, io.EOF, srv.Serve(failingListener{newPipeListener()}))
+	require.NoError(t, srv.Close())
+	require.Equal(t, kourier.ErrServerClosed, srv.Serve(newPipeListener()))
+}
+
 // certificate returns a server's certificate and a client that trusts it.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()

@@ -16,9 +16,9 @@ import (
 // A Server serves HTTP. It has every exported field and method of [http.Server],
 // with the same name, type and meaning; where a default differs, the field says
 // so. Its fields are read when it starts, which the first of its Listen and Serve
-// methods does; changes after that have no effect. The zero value is safe for a
-// server that faces the public. A Server must not be copied, and cannot be used
-// again after Shutdown or Close.
+// methods does; changes after that have no effect, but for Handler. The zero value
+// is safe for a server that faces the public. A Server must not be copied, and
+// cannot be used again after Shutdown or Close.
 //
 // Two engines serve, behind one Server: the native core, and package net/http
 // with the same answers, the portable engine. The latter serves TLS, listeners
@@ -33,7 +33,8 @@ type Server struct {
 
 	// Handler answers, on a goroutine of its own for each, the requests that Fast
 	// has not answered. Default [http.DefaultServeMux] if Fast is nil too. If Fast
-	// is set, what it passes without a Handler is answered 404.
+	// is set, what it passes without a Handler is answered 404. One Handler may be
+	// replaced by another between two requests, as in net/http.
 	Handler http.Handler
 
 	// DisableGeneralOptionsHandler gives "OPTIONS *" requests to Handler. Default:

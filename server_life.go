@@ -172,7 +172,8 @@ func (s *Server) serveListener(l net.Listener, secure *keyPair) error {
 	s.mu.Lock()
 	if err := s.prepare(); err != nil {
 		s.mu.Unlock()
-		return errors.Join(err, b.Close())
+		_ = b.Close() // err tells more
+		return err
 	}
 	s.listeners[b] = struct{}{}
 	s.begin(b)
@@ -194,7 +195,7 @@ func (s *Server) serve(secure *keyPair, wanted func(*boundListener) bool) error 
 			continue
 		}
 		if err := s.accept(l, secure, failed); err != nil {
-			err = errors.Join(err, s.forget(l))
+			_ = s.forget(l) // err tells more
 			s.mu.Unlock()
 			return err
 		}
@@ -238,7 +239,8 @@ func (s *Server) ended(l *boundListener, err error) error {
 	if s.phase == phaseClosing {
 		return ErrServerClosed
 	}
-	return errors.Join(err, s.forget(l))
+	_ = s.forget(l) // err tells more, and is compared by programs
+	return err
 }
 
 // prepare reads and checks the settings, unless the server has begun. s.mu is held.

@@ -5,8 +5,8 @@
 #   scripts/test.sh STEP...     these steps only, with their output
 #   scripts/test.sh --list      their names
 #
-# FUZZ_SECONDS=30 is what each fuzzer gets. KOURIER_SHARED=../shared is where the conformance cases lie; where CI is
-# set they must be there, elsewhere the conformance run is skipped without them.
+# FUZZ_SECONDS=30 is what each fuzzer gets. KOURIER_SHARED=../shared is where the conformance cases and the port of
+# net/http's tests lie; where CI is set they must be there, elsewhere the steps are skipped without them.
 set -euo pipefail
 . "$(dirname "$0")/environment.sh"
 require_go
@@ -14,8 +14,8 @@ require_go
 golangci_version=v2.15.0
 golangci=$root/build/tools/golangci-lint-$golangci_version
 log_folder=$root/build/log
-steps=(tools gofmt vet no-cgo darwin clang-format lint go conformance race example cgocheck go-asan ctest-dev ctest-asan
-  ctest-tsan clang-tidy fuzz vendor cmake-library)
+steps=(tools gofmt vet no-cgo darwin clang-format lint go conformance nethttp suites race example cgocheck go-asan
+  ctest-dev ctest-asan ctest-tsan clang-tidy fuzz vendor cmake-library)
 
 step_tools() {
   install_missing cmake ninja-build clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 libgtest-dev \
@@ -61,6 +61,16 @@ step_lint() {
 step_go() { go test -count=1 -skip '^Test(Conformance|Malformed)' ./...; }
 
 step_conformance() { go test -count=1 -v -run '^Test(Conformance|Malformed)' .; }
+
+# Tests that others wrote for net/http's server, on both engines.
+step_nethttp() {
+  internal/suites/nethttp.sh native
+  internal/suites/nethttp.sh portable
+}
+step_suites() {
+  internal/suites/suites.sh native
+  internal/suites/suites.sh portable
+}
 
 step_race() { go test -count=1 -race -short ./...; }
 
@@ -176,7 +186,7 @@ for name in "${chosen[@]}"; do
   fi
   echo "ok, $((SECONDS - begun)) s"
   if [ $# -eq 0 ]; then
-    sed -n -E 's/^(.* passed \((whole|bytewise|split), .*|.* malformed requests .*|fuzz_.* runs in .*|built from .*|[0-9]+% tests passed.*)$/     \1/p' "$log"
+    sed -n -E 's/^(.* passed \((whole|bytewise|split), .*|.* [0-9]+ of [0-9]+ passed, .*|skipped: .*|.* malformed requests .*|fuzz_.* runs in .*|built from .*|[0-9]+% tests passed.*)$/     \1/p' "$log"
   fi
 done
 total=$((SECONDS - started))
