@@ -155,7 +155,7 @@ func (c Config) resolve(limits serverLimits) (settings, error) {
 		headTimeoutMS:    check.timeout("Server.ReadHeaderTimeout", limits.ReadHeaderTimeout, defaultReadHeaderTimeout),
 		requestTimeoutMS: check.timeout("Server.ReadTimeout", limits.ReadTimeout, 0),
 		writeTimeoutMS:   check.timeout("Server.WriteTimeout", limits.WriteTimeout, 0),
-		idleTimeoutMS:    check.timeout("Server.IdleTimeout", limits.IdleTimeout, defaultIdleTimeout),
+		idleTimeoutMS:    check.timeout("Server.IdleTimeout", limits.IdleTimeout, shorter(defaultIdleTimeout, limits.ReadTimeout)),
 		lingerTimeoutMS:  uint32(lingerTimeout / time.Millisecond),
 
 		rateGraceMS:  uint32(rateGrace / time.Millisecond),

@@ -156,7 +156,7 @@ func (w *worker) run(first int) (next int) {
 			continue
 		}
 		w.index = i
-		if w.fast != nil {
+		if w.fast != nil && raw.Flags&abi.RequestPreface == 0 {
 			w.req.raw = raw
 			w.res.begin(raw, uint32(i))
 			w.fast(&w.req, &w.res)

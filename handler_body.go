@@ -91,20 +91,13 @@ func (b *requestBody) read(p []byte) (n int, err error) {
 	return n, b.keep(err)
 }
 
-// keep remembers an error, unless a later deadline can help. It returns the one to tell.
+// keep remembers an error, which all later reads return. It returns the one to tell.
 func (b *requestBody) keep(err error) error {
-	if err == nil || err == io.EOF { //nolint:errorlint // a reader tells its end with this very value
-		b.err = err
-		return err
-	}
 	var refused *bodyError
 	if errors.As(err, &refused) && refused.code == http.StatusRequestEntityTooLarge {
 		err = &http.MaxBytesError{Limit: b.limit}
 	}
-	var timeout interface{ Timeout() bool }
-	if !errors.As(err, &timeout) || !timeout.Timeout() {
-		b.err = err
-	}
+	b.err = err
 	return err
 }
 

@@ -190,9 +190,7 @@ func (w *responseWriter) commit(data []byte, whole bool) {
 	}
 	switch {
 	case w.closing && (!f.closes || serverCloses) && !(w.status == http.StatusSwitchingProtocols && f.upgrades):
-		if !w.http10 { // whose connections close unless they are told not to
-			h.connection = connectionClose
-		}
+		h.connection = connectionClose // for HTTP/1.0 too: the status line says 1.1
 	case f.hasConnection:
 		w.sender.fields = append(w.sender.fields, w.sender.connection...)
 		h.fields = w.sender.fields

@@ -40,7 +40,7 @@ func newLinkTable(s *Server) *linkTable {
 func newHandlerEngine(s *Server) *handlerEngine {
 	p := s.portable.Load()
 	e := &handlerEngine{
-		handler:          s.handler(),
+		handler:          http.HandlerFunc(s.serveHandler),
 		noGeneralOptions: s.DisableGeneralOptionsHandler,
 		fast:             s.Fast,
 		fastLog:          s.logHandler,

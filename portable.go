@@ -57,7 +57,7 @@ func newPortable(s *Server, main *boundListener) *portable {
 		ReadTimeout:                  s.ReadTimeout,
 		ReadHeaderTimeout:            shorter(defaulted(s.ReadHeaderTimeout, defaultReadHeaderTimeout), s.ReadTimeout),
 		WriteTimeout:                 s.WriteTimeout,
-		IdleTimeout:                  defaulted(s.IdleTimeout, defaultIdleTimeout),
+		IdleTimeout:                  defaulted(s.IdleTimeout, shorter(defaultIdleTimeout, s.ReadTimeout)),
 		MaxHeaderBytes:               int(s.settings.headSizeMax),
 		TLSNextProto:                 s.TLSNextProto,
 		ConnState:                    p.connState,
@@ -254,8 +254,7 @@ func (p *portable) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	p.serveRest(w, r)
 }
 
-// serveRest has the Handler answer. The field is read each time: programs that
-// were written for net/http, tests most of all, set it on a running server.
+// serveRest has the Handler answer.
 func (p *portable) serveRest(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodOptions && r.RequestURI == "*" && !p.server.DisableGeneralOptionsHandler {
 		const bodyMax = 4 << 10 // as net/http has it
@@ -263,11 +262,7 @@ func (p *portable) serveRest(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "0")
 		return
 	}
-	handler := p.server.handler()
-	if handler == nil {
-		handler = p.handler
-	}
-	handler.ServeHTTP(w, r)
+	p.server.serveHandler(w, r)
 }
 
 // A refusedRequest says how a request is refused: in the words of the core, but for

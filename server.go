@@ -61,7 +61,7 @@ type Server struct {
 
 	// IdleTimeout bounds the time without a byte of a request, also before the
 	// first one; the connection is closed silently then. Default 120 s (net/http:
-	// none); negative for none.
+	// none), or ReadTimeout if that is set and shorter; negative for none.
 	IdleTimeout time.Duration
 
 	// MaxHeaderBytes bounds request line and header fields together, in bytes;
@@ -165,6 +165,16 @@ func (s *Server) handler() http.Handler {
 		return http.DefaultServeMux
 	}
 	return s.Handler
+}
+
+// serveHandler has the Handler answer. The field is read each time: programs that
+// were written for net/http, tests most of all, set it on a running server.
+func (s *Server) serveHandler(w http.ResponseWriter, r *http.Request) {
+	handler := s.handler()
+	if handler == nil { // it was taken away
+		handler = http.NotFoundHandler()
+	}
+	handler.ServeHTTP(w, r)
 }
 
 // staticCountMax bounds the number of static answers; each request is held against all of them.

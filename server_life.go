@@ -326,8 +326,8 @@ func (s *Server) beginClosing() error {
 // until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.beginClosing()
-	s.tellShutdown()
 	ended := s.drainNative(ctx)
+	s.tellShutdown()
 	if p := s.portable.Load(); p != nil {
 		if err := p.http.Shutdown(ctx); err != nil {
 			return err

@@ -83,13 +83,14 @@ func (s *Server) start() error {
 	return nil
 }
 
-// drainNative lets the core end in order. What it returns is closed when it has,
-// but not if ctx ends before.
+// drainNative has the core accept no more, and lets it end in order. What it
+// returns is closed when it has, but not if ctx ends before.
 func (s *Server) drainNative(ctx context.Context) <-chan struct{} {
 	// The waiting is the core's, which knows nothing of contexts.
-	ended := make(chan struct{})
+	ended, draining := make(chan struct{}), make(chan struct{})
 	go func() {
 		s.use((*core).drain)
+		close(draining)
 		for finished := false; !finished; {
 			finished = true
 			s.use(func(c *core) { finished = c.wait(shutdownPoll) })
@@ -100,6 +101,12 @@ func (s *Server) drainNative(ctx context.Context) <-chan struct{} {
 		s.stop()
 		close(ended)
 	}()
+	if !s.onWorker() { // whom draining waits for
+		select {
+		case <-draining:
+		case <-ctx.Done():
+		}
+	}
 	return ended
 }
 

@@ -16,7 +16,9 @@ namespace kourier::engine {
 namespace {
 
 constexpr int kEventsMax = 512;
-constexpr int kLinkCheckMs = 500;  // how long the release of a link may go unnoticed that wakes nobody
+// How long the release of a link may go unnoticed that wakes nobody: the idle timeout begins when it is noticed.
+constexpr uint32_t kLinkCheckMaxMs = 500;
+constexpr uint32_t kLinkCheckMinMs = 16;
 constexpr size_t kWheelsSize = 2 * net::timer_wheel::kSlotCount * sizeof(net::timer_entry *);
 
 // What epoll hands back for an event: the id of a connection, or one of these in the
@@ -86,6 +88,11 @@ void worker::run() {
   while (!common_->stopping.load(std::memory_order_acquire)) turn(-1);  // acquire: pairs with kr_interrupt
 }
 
+int worker::link_check_ms() const {
+  if (config_.idle_timeout_ms == 0) return kLinkCheckMaxMs;
+  return static_cast<int>(std::clamp(config_.idle_timeout_ms / 4, kLinkCheckMinMs, kLinkCheckMaxMs));
+}
+
 int worker::wait_ms(int timeout_ms_max) const {
   int wait = wheel_.wait_ms(now_ms_);
   const int idle_wait = idle_wheel_.wait_ms(now_ms_);
@@ -94,7 +101,7 @@ int worker::wait_ms(int timeout_ms_max) const {
     const int until = accept_again_ms_ > now_ms_ ? static_cast<int>(accept_again_ms_ - now_ms_) : 0;
     wait = wait < 0 ? until : std::min(wait, until);
   }
-  if (link_count_ != 0) wait = wait < 0 ? kLinkCheckMs : std::min(wait, kLinkCheckMs);
+  if (link_count_ != 0) wait = wait < 0 ? link_check_ms() : std::min(wait, link_check_ms());
   if (timeout_ms_max >= 0) wait = wait < 0 ? timeout_ms_max : std::min(wait, timeout_ms_max);
   return wait;
 }
@@ -171,6 +178,10 @@ void worker::dispatch() {
   share_cursor_ = 0;
   if (batch_.unanswered != 0 || batch_.notices_used != 0) {
     view_.count = batch_.requests_used;
+    if (hands_over()) {
+      // What is taken over may take its time, and is not idle meanwhile.
+      for (uint32_t i = 0; i < batch_.share_count; ++i) set_phase(batch_.shares[i].conn, phase::write);
+    }
     view_.notice_count = batch_.notices_used;
     batch_.notices_used = 0;
     view_.out_size = 0;

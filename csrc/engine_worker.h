@@ -80,6 +80,7 @@ class worker {
   // engine_worker.cpp
   void on_event(const struct epoll_event &event);
   void dispatch();
+  int link_check_ms() const;
   int wait_ms(int timeout_ms_max) const;
 
   // engine_receive.cpp
