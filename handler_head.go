@@ -169,7 +169,9 @@ func (w *responseWriter) commit(data []byte, whole bool) {
 	h := head{code: w.status, fields: w.sender.fields, framing: framedByStatus}
 	switch {
 	case !allowed || w.isTunnel():
-		w.closing = w.closing || w.isTunnel() || w.status == http.StatusSwitchingProtocols
+		// An empty tunnel that nobody has hijacked leads back to this server, as net/http has it.
+		through := w.isTunnel() && !(whole && len(data) == 0)
+		w.closing = w.closing || through || w.status == http.StatusSwitchingProtocols
 	case size >= 0:
 		h.framing, h.size = framedByLength, size
 	case w.isHead:
