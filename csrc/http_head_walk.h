@@ -461,7 +461,9 @@ __attribute__((noinline)) bool walk_long(const char *data, uint64_t size, const 
   const uint64_t last = size - kBlock;
   uint64_t at = 0;
   do {
-    list_end = k.flatten(list_end, found.names | found.starts, at);
+    // None in a block that lies inside one value.
+    const uint64_t marks = found.names | found.starts;
+    if (marks != 0) list_end = k.flatten(list_end, marks, at);
     at += kBlock;
     if (list_end > list + kMarksMax) return false;
     if (KR_LIKELY(at <= last)) {
