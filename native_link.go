@@ -93,8 +93,9 @@ func (w *waiter) expired() bool {
 }
 
 // wait returns when the link is worth another try, or with os.ErrDeadlineExceeded.
-// It waits for at most limit, if that is positive.
-func (w *waiter) wait(limit time.Duration) error {
+// It waits for at most limit, if that is positive. woken tells that it has taken
+// what wake left: nobody else will hear of that.
+func (w *waiter) wait(limit time.Duration) (woken bool, err error) {
 	ready, deadline := w.channel()
 	start := time.Now()
 	allowed := time.Duration(-1)
@@ -113,20 +114,21 @@ func (w *waiter) wait(limit time.Duration) error {
 		shorten(limit)
 	}
 	if allowed == 0 {
-		return os.ErrDeadlineExceeded
+		return false, os.ErrDeadlineExceeded
 	}
 	if allowed < 0 {
 		<-ready
-		return nil
+		return true, nil
 	}
 	timer := time.NewTimer(allowed)
 	defer timer.Stop()
 	select {
 	case <-ready:
+		woken = true
 	case <-timer.C:
 	}
 	w.patience -= time.Since(start)
-	return nil
+	return woken, nil
 }
 
 // credit adds the time that n bytes are worth at the least rate.
@@ -162,7 +164,7 @@ func (l *nativeLink) readBody(p []byte) (int, error) {
 			l.table.bytesIn.Add(uint64(n))
 			return n, nil
 		case abi.ErrBlocked:
-			if err := l.reading.wait(0); err != nil {
+			if _, err := l.reading.wait(0); err != nil {
 				return 0, err
 			}
 		case abi.ErrRefused:
@@ -203,12 +205,9 @@ func (l *nativeLink) write(head, body []byte) (n int, err error) {
 func (l *nativeLink) waitWritable() error {
 	before := l.core.linkUnsent(l.id)
 	for {
-		start := time.Now()
-		if err := l.writing.wait(rateCheck); err != nil {
+		woken, err := l.writing.wait(rateCheck)
+		if woken || err != nil {
 			return err
-		}
-		if time.Since(start) < rateCheck {
-			return nil
 		}
 		// A socket with a large buffer becomes writable only after a third of it has drained.
 		unsent := l.core.linkUnsent(l.id)
