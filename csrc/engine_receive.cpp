@@ -234,9 +234,7 @@ bool worker::take_head(intake *in, kr_request *request) {
   const http::verdict verdict = http::parse_head(in->data, in->size, limits_, batch_.fields_tail(), request, &head);
   if (verdict == http::verdict::more) return false;
   if (verdict == http::verdict::bad) {
-    if (config_.preface != 0 && head.reason == KR_REASON_BAD_VERSION && begins_preface(in->data, in->size)) {
-      return take_preface(in, request);
-    }
+    if (config_.preface != 0 && begins_preface(in->data, in->size)) return take_preface(in, request);
     add_refusal(in, head.status, head.reason, head.method_id);
     return false;
   }
