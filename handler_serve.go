@@ -123,6 +123,7 @@ func (e *handlerEngine) release(s *sender, h *handed, how uint32) {
 		h.conn.idle()
 	}
 	h.link.release(how)
+	h.conn.released()
 }
 
 // serveOne has the request of h at index answered.

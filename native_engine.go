@@ -103,9 +103,13 @@ func (t *linkTable) connNotice(worker uint32, n *abi.Notice) {
 	}
 }
 
-// closeConnection closes a connection of the core, soon.
+// closeConnection closes a connection of the core, soon. It may come after the end.
 func (t *linkTable) closeConnection(worker uint32, connection uint64) {
-	for !t.core.closeConnection(linkID{worker, connection}) {
+	if !t.core.tryHold() {
+		return
+	}
+	defer t.core.letGo()
+	for !t.core.closeConnection(linkID{worker, connection}) && !t.ended.Load() {
 		runtime.Gosched()
 	}
 }
@@ -128,7 +132,9 @@ func (t *linkTable) attach(c *core) {
 // end wakes who waits on a link and ends the idle goroutines, after the workers have ended.
 func (t *linkTable) end() {
 	if t != nil {
+		t.ended.Store(true)
 		t.closeAll()
+		t.conns.end()
 		t.handlers.pool.close()
 	}
 }

@@ -190,7 +190,7 @@ func TestAKeptRequestStaysAsItWas(t *testing.T) {
 		}
 		pipeline(t, p, text.String(), count, func(_ int, a answer) { require.Equal(t, 200, a.StatusCode) })
 		mu.Lock()
-		requests := kept
+		requests, answers := kept, writers
 		mu.Unlock()
 		for i, r := range requests {
 			number := strconv.Itoa(i)
@@ -200,7 +200,7 @@ func TestAKeptRequestStaysAsItWas(t *testing.T) {
 			_, err := r.Body.Read(make([]byte, 1))
 			require.ErrorIs(t, err, http.ErrBodyReadAfterClose)
 			require.ErrorIs(t, r.Context().Err(), context.Canceled)
-			_, err = writers[i].Write([]byte("late"))
+			_, err = answers[i].Write([]byte("late"))
 			if !e.foreign { // net/http's server panics or writes into the next answer
 				require.Error(t, err)
 			}

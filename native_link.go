@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ type nativeLink struct {
 	id      linkID
 	reading waiter
 	writing waiter
+	ended   atomic.Bool // hijacked: the connection belongs to nobody here, and must not be looked for
 
 	mu           sync.Mutex
 	gone         bool
@@ -154,6 +156,9 @@ func (l *nativeLink) readBody(p []byte) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	for {
+		if l.ended.Load() {
+			return 0, errPeerGone
+		}
 		n, code, status := l.core.linkRead(l.id, p)
 		switch status {
 		case abi.OK:
@@ -183,6 +188,9 @@ func (l *nativeLink) write(head, body []byte) (n int, err error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	for {
+		if l.ended.Load() {
+			return n, errPeerGone
+		}
 		sent, status := l.core.linkWrite(l.id, head, body)
 		n += sent
 		l.writing.credit(sent)
@@ -219,6 +227,12 @@ func (l *nativeLink) waitWritable() error {
 }
 
 func (l *nativeLink) sendFile(f *os.File, size int64) (n int64, err error) {
+	switch {
+	case l.writing.expired():
+		return 0, os.ErrDeadlineExceeded
+	case l.ended.Load():
+		return 0, errPeerGone
+	}
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		return 0, errNoSendFile
@@ -260,13 +274,21 @@ func (l *nativeLink) sendFile(f *os.File, size int64) (n int64, err error) {
 	return at - start, err
 }
 
-func (l *nativeLink) remote() netip.AddrPort { return l.core.linkPeer(l.id) }
-
-func (l *nativeLink) localAddr() net.Addr {
-	return socketAddr(l.core.linkFD(l.id), syscall.Getsockname)
+func (l *nativeLink) remote() netip.AddrPort {
+	if l.ended.Load() {
+		return netip.AddrPort{}
+	}
+	return l.core.linkPeer(l.id)
 }
-func (l *nativeLink) remoteAddr() net.Addr {
-	return socketAddr(l.core.linkFD(l.id), syscall.Getpeername)
+
+func (l *nativeLink) localAddr() net.Addr  { return socketAddr(l.fd(), syscall.Getsockname) }
+func (l *nativeLink) remoteAddr() net.Addr { return socketAddr(l.fd(), syscall.Getpeername) }
+
+func (l *nativeLink) fd() int {
+	if l.ended.Load() {
+		return -1
+	}
+	return l.core.linkFD(l.id)
 }
 
 // socketAddr returns an address of a socket as package net would.
@@ -323,10 +345,14 @@ func (l *nativeLink) peerGone(serverClosed bool) {
 }
 
 func (l *nativeLink) hijack() (net.Conn, []byte, error) {
+	if l.ended.Load() {
+		return nil, nil, errPeerGone
+	}
 	fd, rest, status := l.core.linkDetach(l.id)
 	if status != abi.OK {
 		return nil, nil, errPeerGone
 	}
+	l.ended.Store(true)
 	l.table.forget(l)
 	file := os.NewFile(uintptr(fd), "hijacked connection")
 	conn, err := net.FileConn(file)
@@ -338,7 +364,11 @@ func (l *nativeLink) hijack() (net.Conn, []byte, error) {
 	return conn, rest, nil
 }
 
+// release does nothing for a link that could not be made a net.Conn: the peer has seen the end of that.
 func (l *nativeLink) release(how uint32) {
+	if l.ended.Load() {
+		return
+	}
 	l.table.forget(l)
 	l.core.linkRelease(l.id, how)
 	l.core.letGo()
