@@ -50,6 +50,7 @@ func newHandlerEngine(s *Server) *handlerEngine {
 		maxBodyBytes:     int64(s.settings.bodySizeMax),
 		closing:          s.isClosing,
 		keepAlives:       func() bool { return !s.keepAlivesOff.Load() },
+		closeIdle:        func() { s.use((*core).closeIdle) },
 		logf:             s.logf,
 		logPanic:         s.logPanic,
 	}
