@@ -176,6 +176,19 @@ func (c *core) stop() {
 // hold keeps the core in memory until letGo. On a worker, for a link.
 func (c *core) hold() { c.holders.Add(1) }
 
+// tryHold is hold for those who do not know whether the core is there still.
+func (c *core) tryHold() bool {
+	for {
+		holders := c.holders.Load()
+		if holders == 0 {
+			return false
+		}
+		if c.holders.CompareAndSwap(holders, holders+1) {
+			return true
+		}
+	}
+}
+
 func (c *core) letGo() {
 	if c.holders.Add(-1) == 0 {
 		C.kr_free(c.handle)

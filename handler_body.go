@@ -141,26 +141,32 @@ func (b *requestBody) settle() (clean bool) {
 		return true
 	}
 	b.closed.Store(true)
-	if b.mu.TryLock() {
-		b.mu.Unlock()
+	interrupted := b.interrupt()
+	defer b.mu.Unlock()
+	if !interrupted {
 		return true
 	}
-	if b.link != nil {
-		b.link.setReadDeadline(longAgo)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.err == nil {
 		b.err = http.ErrBodyReadAfterClose
 	}
 	return b.link == nil
 }
 
-// unread returns what a hijacker finds of a body that came whole, as far as that
-// is as the client has sent it: chunks were taken apart on the way.
-func (b *requestBody) unread() []byte {
+// interrupt locks b.mu. It reports whether it had to end a read for that.
+func (b *requestBody) interrupt() bool {
+	if b.mu.TryLock() {
+		return false
+	}
+	if b.link != nil {
+		b.link.setReadDeadline(longAgo)
+	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	return true
+}
+
+// unread returns what a hijacker finds of a body that came whole, as far as that
+// is as the client has sent it: chunks were taken apart on the way. b.mu is held.
+func (b *requestBody) unread() []byte {
 	if b.left < 0 {
 		return nil
 	}
@@ -169,10 +175,8 @@ func (b *requestBody) unread() []byte {
 
 // hijacked has the rest of the body read from stream, which is what the hijacker
 // reads from too. One that came whole and in chunks stays readable from memory;
-// one that is open and in chunks does not.
+// one that is open and in chunks does not. b.mu is held.
 func (b *requestBody) hijacked(stream *bufio.Reader) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	switch {
 	case b.err != nil:
 	case b.left >= 0:

@@ -3,8 +3,10 @@ package kourier
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -24,6 +26,7 @@ type connTable struct {
 	close    func(worker uint32, connection uint64)                // closes a connection of the core
 	logPanic func(remote string, value any, stack []byte)
 	conns    map[connKey]*trackedConn
+	ended    bool // the core tells no more
 	mu       sync.Mutex
 }
 
@@ -48,6 +51,23 @@ func (t *connTable) closed(worker uint32, connection uint64) {
 	t.mu.Unlock()
 	if c != nil {
 		c.tellLater(http.StateClosed)
+	}
+}
+
+// end tells of the connections that were closed with the core. Those of which a
+// request is being served tell it themselves, when that is done.
+func (t *connTable) end() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	t.ended = true
+	conns := slices.Collect(maps.Values(t.conns))
+	t.mu.Unlock()
+	for _, c := range conns {
+		if !c.isActive() {
+			t.closed(c.key.worker, c.key.connection)
+		}
 	}
 }
 
@@ -128,6 +148,25 @@ func (c *trackedConn) active() { c.tell(http.StateActive) }
 
 // idle tells that no request is being served.
 func (c *trackedConn) idle() { c.tell(http.StateIdle) }
+
+// released is called when the connection is the core's again, or nobody's.
+func (c *trackedConn) released() {
+	if c == nil {
+		return
+	}
+	c.table.mu.Lock()
+	ended := c.table.ended
+	c.table.mu.Unlock()
+	if ended {
+		c.table.closed(c.key.worker, c.key.connection)
+	}
+}
+
+func (c *trackedConn) isActive() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.begun && c.state == http.StateActive
+}
 
 // hijacked tells that the connection is the handler's, and forgets it.
 func (c *trackedConn) hijacked() {

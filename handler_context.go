@@ -160,10 +160,13 @@ func (c *requestContext) withLink(f func(link)) error {
 	return nil
 }
 
-// detach forgets the link.
+// detach forgets the link, because the handler hijacks it and goes on.
 func (c *requestContext) detach() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.local == nil && c.link != nil {
+		c.local = c.link.localAddr()
+	}
 	c.detachLocked()
 }
 

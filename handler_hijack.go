@@ -25,6 +25,9 @@ func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	s.send(nil)
 	w.exchange.context.detach()
+	body := &w.exchange.body
+	body.interrupt()
+	defer body.mu.Unlock()
 	conn, rest, err := w.handed.link.hijack()
 	if err != nil { // the connection is lost
 		w.closing = true
@@ -35,8 +38,8 @@ func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	unread := w.unread(rest)
 	reader := bufio.NewReaderSize(&restReader{rest: unread, conn: conn}, max(hijackBufferSize, len(unread)))
 	_, _ = reader.Peek(len(unread)) // fills the buffer, so that Buffered tells how much there is
-	if w.exchange.body.writer != nil {
-		w.exchange.body.hijacked(reader)
+	if body.writer != nil {
+		body.hijacked(reader)
 	}
 	return conn, bufio.NewReadWriter(reader, bufio.NewWriterSize(conn, hijackBufferSize)), nil
 }

@@ -43,6 +43,7 @@ type handlerEngine struct {
 
 	closing    func() bool // the server shuts down
 	keepAlives func() bool // connections may persist
+	closeIdle  func()      // closes those on which nothing happens
 	logf       func(format string, args ...any)
 	logPanic   func(remote string, value any, stack []byte)
 
@@ -120,6 +121,10 @@ func (e *handlerEngine) release(s *sender, h *handed, how uint32) {
 		h.conn.idle()
 	}
 	h.link.release(how)
+	if how == abi.ReleaseKeep && !e.keepAlives() { // since the look at it
+		e.closeIdle()
+	}
+	h.conn.released()
 }
 
 // serveOne has the request of h at index answered.

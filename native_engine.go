@@ -52,6 +52,7 @@ func newHandlerEngine(s *Server) *handlerEngine {
 		maxBodyBytes:     int64(s.settings.bodySizeMax),
 		closing:          s.isClosing,
 		keepAlives:       func() bool { return !s.keepAlivesOff.Load() },
+		closeIdle:        func() { s.use((*core).closeIdle) },
 		logf:             s.logf,
 		logPanic:         s.logPanic,
 	}
@@ -109,9 +110,13 @@ func (t *linkTable) connNotice(worker uint32, n *abi.Notice) {
 	}
 }
 
-// closeConnection closes a connection of the core, soon.
+// closeConnection closes a connection of the core, soon. It may come after the end.
 func (t *linkTable) closeConnection(worker uint32, connection uint64) {
-	for !t.core.closeConnection(linkID{worker, connection}) {
+	if !t.core.tryHold() {
+		return
+	}
+	defer t.core.letGo()
+	for !t.core.closeConnection(linkID{worker, connection}) && !t.ended.Load() {
 		runtime.Gosched()
 	}
 }
@@ -129,7 +134,9 @@ func (t *linkTable) attach(c *core) { t.core = c }
 
 // end wakes who waits on a link and ends the idle goroutines, after the workers have ended.
 func (t *linkTable) end() {
+	t.ended.Store(true)
 	t.closeAll()
+	t.conns.end()
 	if t.handlers != nil {
 		t.handlers.pool.close()
 	}

@@ -25,6 +25,8 @@ type linkTable struct {
 	bodyRate, drainRate int // bytes per second; 0: none
 
 	bytesIn, bytesOut atomic.Uint64
+
+	ended atomic.Bool // the workers have ended
 }
 
 // A linkShelf holds the links of one worker by the slots of their connections.
@@ -102,12 +104,14 @@ func (t *linkTable) notice(worker uint32, n *abi.Notice) {
 	}
 }
 
-// forget removes a link, before it ends.
+// forget removes a link. One that was detached has ended already, and its place may be another's.
 func (t *linkTable) forget(l *nativeLink) {
 	l.onGone(nil)
 	shelf := &t.shelves[l.id.worker]
 	shelf.mu.Lock()
-	shelf.links[slotOf(l.id.connection)] = nil
+	if place := &shelf.links[slotOf(l.id.connection)]; *place == l {
+		*place = nil
+	}
 	shelf.mu.Unlock()
 	shelf.live.Add(-1)
 }

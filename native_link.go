@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ type nativeLink struct {
 	id      linkID
 	reading waiter
 	writing waiter
+	ended   atomic.Bool // hijacked: the connection belongs to nobody here, and must not be looked for
 
 	mu           sync.Mutex
 	gone         bool
@@ -93,8 +95,9 @@ func (w *waiter) expired() bool {
 }
 
 // wait returns when the link is worth another try, or with os.ErrDeadlineExceeded.
-// It waits for at most limit, if that is positive.
-func (w *waiter) wait(limit time.Duration) error {
+// It waits for at most limit, if that is positive. woken tells that it has taken
+// what wake left: nobody else will hear of that.
+func (w *waiter) wait(limit time.Duration) (woken bool, err error) {
 	ready, deadline := w.channel()
 	start := time.Now()
 	allowed := time.Duration(-1)
@@ -113,20 +116,21 @@ func (w *waiter) wait(limit time.Duration) error {
 		shorten(limit)
 	}
 	if allowed == 0 {
-		return os.ErrDeadlineExceeded
+		return false, os.ErrDeadlineExceeded
 	}
 	if allowed < 0 {
 		<-ready
-		return nil
+		return true, nil
 	}
 	timer := time.NewTimer(allowed)
 	defer timer.Stop()
 	select {
 	case <-ready:
+		woken = true
 	case <-timer.C:
 	}
 	w.patience -= time.Since(start)
-	return nil
+	return woken, nil
 }
 
 // credit adds the time that n bytes are worth at the least rate.
@@ -152,6 +156,9 @@ func (l *nativeLink) readBody(p []byte) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	for {
+		if l.ended.Load() {
+			return 0, errPeerGone
+		}
 		n, code, status := l.core.linkRead(l.id, p)
 		switch status {
 		case abi.OK:
@@ -162,7 +169,7 @@ func (l *nativeLink) readBody(p []byte) (int, error) {
 			l.table.bytesIn.Add(uint64(n))
 			return n, nil
 		case abi.ErrBlocked:
-			if err := l.reading.wait(0); err != nil {
+			if _, err := l.reading.wait(0); err != nil {
 				return 0, err
 			}
 		case abi.ErrRefused:
@@ -181,6 +188,9 @@ func (l *nativeLink) write(head, body []byte) (n int, err error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	for {
+		if l.ended.Load() {
+			return n, errPeerGone
+		}
 		sent, status := l.core.linkWrite(l.id, head, body)
 		n += sent
 		l.writing.credit(sent)
@@ -203,12 +213,9 @@ func (l *nativeLink) write(head, body []byte) (n int, err error) {
 func (l *nativeLink) waitWritable() error {
 	before := l.core.linkUnsent(l.id)
 	for {
-		start := time.Now()
-		if err := l.writing.wait(rateCheck); err != nil {
+		woken, err := l.writing.wait(rateCheck)
+		if woken || err != nil {
 			return err
-		}
-		if time.Since(start) < rateCheck {
-			return nil
 		}
 		// A socket with a large buffer becomes writable only after a third of it has drained.
 		unsent := l.core.linkUnsent(l.id)
@@ -220,6 +227,12 @@ func (l *nativeLink) waitWritable() error {
 }
 
 func (l *nativeLink) sendFile(f *os.File, size int64) (n int64, err error) {
+	switch {
+	case l.writing.expired():
+		return 0, os.ErrDeadlineExceeded
+	case l.ended.Load():
+		return 0, errPeerGone
+	}
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		return 0, errNoSendFile
@@ -261,13 +274,21 @@ func (l *nativeLink) sendFile(f *os.File, size int64) (n int64, err error) {
 	return at - start, err
 }
 
-func (l *nativeLink) remote() netip.AddrPort { return l.core.linkPeer(l.id) }
-
-func (l *nativeLink) localAddr() net.Addr {
-	return socketAddr(l.core.linkFD(l.id), syscall.Getsockname)
+func (l *nativeLink) remote() netip.AddrPort {
+	if l.ended.Load() {
+		return netip.AddrPort{}
+	}
+	return l.core.linkPeer(l.id)
 }
-func (l *nativeLink) remoteAddr() net.Addr {
-	return socketAddr(l.core.linkFD(l.id), syscall.Getpeername)
+
+func (l *nativeLink) localAddr() net.Addr  { return socketAddr(l.fd(), syscall.Getsockname) }
+func (l *nativeLink) remoteAddr() net.Addr { return socketAddr(l.fd(), syscall.Getpeername) }
+
+func (l *nativeLink) fd() int {
+	if l.ended.Load() {
+		return -1
+	}
+	return l.core.linkFD(l.id)
 }
 
 // socketAddr returns an address of a socket as package net would.
@@ -324,10 +345,14 @@ func (l *nativeLink) peerGone(serverClosed bool) {
 }
 
 func (l *nativeLink) hijack() (net.Conn, []byte, error) {
+	if l.ended.Load() {
+		return nil, nil, errPeerGone
+	}
 	fd, rest, status := l.core.linkDetach(l.id)
 	if status != abi.OK {
 		return nil, nil, errPeerGone
 	}
+	l.ended.Store(true)
 	l.table.forget(l)
 	file := os.NewFile(uintptr(fd), "hijacked connection")
 	conn, err := net.FileConn(file)
@@ -339,7 +364,11 @@ func (l *nativeLink) hijack() (net.Conn, []byte, error) {
 	return conn, rest, nil
 }
 
+// release does nothing for a link that could not be made a net.Conn: the peer has seen the end of that.
 func (l *nativeLink) release(how uint32) {
+	if l.ended.Load() {
+		return
+	}
 	l.table.forget(l)
 	l.core.linkRelease(l.id, how)
 	l.core.letGo()

@@ -138,6 +138,8 @@ void worker::turn(int timeout_ms_max) {
   const uint32_t idle_closes = common_->idle_closes.load(std::memory_order_relaxed);
   if (idle_closes != idle_closes_) {
     idle_closes_ = idle_closes;
+    take_mail();  // those that were released before the call are idle too
+    dispatch();
     close_idle();
   }
   if (!drained_ && common_->draining.load(std::memory_order_acquire)) begin_drain();  // acquire: pairs with kr_drain

@@ -9,9 +9,8 @@ func Own(requests []Request) (block []byte, own []Request, fields []Field) {
 	last := &requests[len(requests)-1]
 	start := requests[0].Base
 	size := uintptr(last.Body) - uintptr(start) + uintptr(last.BodySize)
-	// A body of no bytes may begin where the block ends. One byte more keeps that
-	// within the allocation: Go has no pointers behind it.
-	block = make([]byte, size, size+1)
+	// One more, because an empty body at the end stands behind it, where nothing else may be.
+	block = make([]byte, size, size+1)[:size:size]
 	copy(block, unsafe.Slice((*byte)(start), size))
 	base := unsafe.Pointer(unsafe.SliceData(block))
 
