@@ -495,9 +495,12 @@ func TestTheNativeCoreCanBeRequired(t *testing.T) {
 func TestConnectionsCloseAfterTheirAnswerWithoutKeepAlives(t *testing.T) {
 	t.Parallel()
 	srv := &kourier.Server{Fast: sayHello}
-	p := dial(t, serving(t, srv))
+	address := serving(t, srv)
+	p := dial(t, address)
 	require.False(t, p.ask(helloRequest).Close)
 	srv.SetKeepAlivesEnabled(false)
+	p.mustEnd()
+	p = dial(t, address)
 	require.True(t, p.ask(helloRequest).Close)
 	p.mustEnd()
 }
