@@ -3,10 +3,8 @@ package kourier
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
@@ -62,12 +60,15 @@ func (t *connTable) end() {
 	}
 	t.mu.Lock()
 	t.ended = true
-	conns := slices.Collect(maps.Values(t.conns))
-	t.mu.Unlock()
-	for _, c := range conns {
-		if !c.isActive() {
-			t.closed(c.key.worker, c.key.connection)
+	var left []*trackedConn
+	for _, c := range t.conns {
+		if !c.serving {
+			left = append(left, c)
 		}
+	}
+	t.mu.Unlock()
+	for _, c := range left {
+		t.closed(c.key.worker, c.key.connection)
 	}
 }
 
@@ -86,6 +87,7 @@ type trackedConn struct {
 	table         *connTable
 	key           connKey
 	local, remote net.Addr
+	serving       bool // a request; table.mu guards it
 
 	once sync.Once       // makes ctx
 	ctx  context.Context // of ConnContext
@@ -143,8 +145,16 @@ func (c *trackedConn) context(base context.Context) context.Context {
 	return c.ctx
 }
 
-// active tells that a request is being served.
-func (c *trackedConn) active() { c.tell(http.StateActive) }
+// active tells that a request is being served, until released is called.
+func (c *trackedConn) active() {
+	if c == nil {
+		return
+	}
+	c.table.mu.Lock()
+	c.serving = true
+	c.table.mu.Unlock()
+	c.tell(http.StateActive)
+}
 
 // idle tells that no request is being served.
 func (c *trackedConn) idle() { c.tell(http.StateIdle) }
@@ -155,17 +165,12 @@ func (c *trackedConn) released() {
 		return
 	}
 	c.table.mu.Lock()
+	c.serving = false
 	ended := c.table.ended
 	c.table.mu.Unlock()
 	if ended {
 		c.table.closed(c.key.worker, c.key.connection)
 	}
-}
-
-func (c *trackedConn) isActive() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.begun && c.state == http.StateActive
 }
 
 // hijacked tells that the connection is the handler's, and forgets it.

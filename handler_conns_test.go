@@ -164,3 +164,29 @@ func TestConnStateMayPanicAndClose(t *testing.T) {
 	require.EqualValues(t, 1, <-closed)
 	require.Eventually(t, func() bool { return len(recorder.only()) == 4 }, waitMax, pollPeriod)
 }
+
+// Whether a request is being served as the core ends or not: each connection is told to be closed, once.
+func TestTheEndOfTheCoreClosesEveryConnection(t *testing.T) {
+	t.Parallel()
+	told := make(chan uint64, 8)
+	table := &connTable{state: func(c net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			told <- c.(*trackedConn).key.connection
+		}
+	}}
+	var conns []*trackedConn
+	for i := range uint64(3) {
+		table.opened(0, i, &net.TCPAddr{}, &net.TCPAddr{})
+		conns = append(conns, table.find(0, i))
+	}
+	conns[1].active()
+	conns[1].released() // to be closed, of which the core tells no more
+	conns[2].active()
+	table.end()
+	require.ElementsMatch(t, []uint64{0, 1}, []uint64{<-told, <-told})
+	conns[2].released()
+	require.EqualValues(t, 2, <-told)
+	conns[2].released()
+	require.Empty(t, table.conns)
+	require.Empty(t, told)
+}

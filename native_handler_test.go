@@ -737,7 +737,7 @@ func TestFilesArriveIntact(t *testing.T) {
 					_, _ = io.Copy(w, file)
 				case "/sized":
 					w.Header().Set("Content-Length", strconv.Itoa(len(content)))
-					_, _ = io.WriteString(w, string(content[:10]))
+					_, _ = w.Write(content[:10])
 					_, _ = file.Seek(10, io.SeekStart)
 					_, _ = io.Copy(w, file)
 				}
