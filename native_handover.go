@@ -120,13 +120,17 @@ func (t *linkTable) forget(l *nativeLink) {
 // which then finds most of them done and need not be told of each. Without a spare P
 // they would wait until Go's monitor finds that the worker, waiting for its
 // sockets, does not need the one that it holds: up to 10 ms.
+//
+// Now and then the scheduler resumes the worker before goroutines that are ready:
+// only when it has come back twice without any being done are the others waiting.
 func (t *linkTable) yield(worker uint32) {
 	live := &t.shelves[worker].live
-	for before := live.Load(); before > 0; {
+	before := live.Load()
+	for idle := 0; before > 0 && idle < 2; {
 		runtime.Gosched()
 		after := live.Load()
-		if after >= before {
-			return // those that are left are waiting
+		if idle++; after < before {
+			idle = 0
 		}
 		before = after
 	}
