@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,8 +92,12 @@ func (b *requestBody) read(p []byte) (n int, err error) {
 	return n, b.keep(err)
 }
 
-// keep remembers an error, which all later reads return. It returns the one to tell.
+// keep remembers an error, which all later reads return; but for a deadline, which
+// can be moved: not in chunks, as net/http has it. It returns the one to tell.
 func (b *requestBody) keep(err error) error {
+	if b.left >= 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
 	var refused *bodyError
 	if errors.As(err, &refused) && refused.code == http.StatusRequestEntityTooLarge {
 		err = &http.MaxBytesError{Limit: b.limit}

@@ -84,7 +84,7 @@ func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
-		f()
+		go f() // the caller may hold what f locks
 		return func() bool { return false }
 	}
 	c.watch()

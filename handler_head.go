@@ -42,6 +42,7 @@ func first(header http.Header, name string) string {
 // freeze takes the status and the header as they are. sender.mu is held.
 func (w *responseWriter) freeze(code int) {
 	w.wroteHeader = true
+	w.frozenSize = len(w.header)
 	w.status = code
 	s := w.sender
 	s.fields, s.connection = s.fields[:0], s.connection[:0]
@@ -247,7 +248,7 @@ func (w *responseWriter) finish() (keep bool) {
 	if !w.wroteHeader {
 		w.freeze(http.StatusOK)
 	}
-	if w.touched && !w.committed {
+	if w.mayHaveTrailers() && !w.committed {
 		w.frozen.trailers = w.frozen.trailers || w.hasPrefixedTrailers()
 	}
 	if !w.committed {
@@ -267,6 +268,11 @@ func (w *responseWriter) finish() (keep bool) {
 	return !w.closing && s.err == nil
 }
 
+// mayHaveTrailers reports whether the header may have been changed since it was frozen.
+func (w *responseWriter) mayHaveTrailers() bool {
+	return w.touched || w.frozen.trailers || len(w.header) != w.frozenSize
+}
+
 // endChunks puts the last chunk and the trailers on their way, RFC 9112 §7.1.2.
 func (w *responseWriter) endChunks() {
 	s := w.sender
@@ -277,7 +283,7 @@ func (w *responseWriter) endChunks() {
 			s.fields = appendField(s.fields, name, value)
 		}
 	}
-	if w.touched || w.frozen.trailers {
+	if w.mayHaveTrailers() {
 		for prefixed, values := range w.header {
 			name, found := strings.CutPrefix(prefixed, http.TrailerPrefix)
 			for i := 0; found && isToken(name) && i < len(values); i++ {

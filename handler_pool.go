@@ -68,10 +68,12 @@ func (p *goroutinePool) park(wake chan *handed) bool {
 func (p *goroutinePool) sweep() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
 	p.end(p.unused)
 	p.unused = len(p.idle)
 	switch {
-	case p.closed:
 	case len(p.idle) > 0:
 		p.sweeper.Reset(poolSweepPeriod)
 	default:

@@ -23,7 +23,7 @@ type exchange struct {
 func (e *handlerEngine) newExchange(s *sender, h *handed, index int) *exchange {
 	raw := &h.requests[index]
 	text := raw.Text(headSize(raw))
-	if len(h.requests) > 1 { // else a kept string would hold the memory of its neighbours
+	if len(h.block) > 2*len(text) { // a kept string would hold the memory of bodies and of other requests
 		text = strings.Clone(text)
 	}
 	x := &exchange{}

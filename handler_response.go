@@ -42,6 +42,7 @@ type responseWriter struct {
 	isHead, isConnect, http10 bool
 	wroteHeader               bool // status and fields are frozen
 	touched                   bool // the handler had the header after that
+	frozenSize                int  // of the header then
 	committed                 bool // the head is on its way
 	chunking                  bool
 	closing                   bool // the connection closes after this answer

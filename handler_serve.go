@@ -259,7 +259,7 @@ func (w *responseWriter) abandon() (hijacked bool, how uint32) {
 	} else {
 		s.pending = s.pending[:w.start]
 	}
-	if w.index > 0 && !w.committed {
+	if w.index > 0 && !left {
 		return false, abi.ReleaseClose
 	}
 	return false, abi.ReleaseAbort

@@ -6,8 +6,8 @@ import (
 	"context"
 	"math"
 	"net/http"
-	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/kourier-go/kourier/internal/abi"
 )
@@ -44,7 +44,7 @@ func newHandlerEngine(s *Server) *handlerEngine {
 		noGeneralOptions: s.DisableGeneralOptionsHandler,
 		fast:             s.Fast,
 		fastLog:          s.logHandler,
-		base:             p.baseContext(p.main),
+		base:             s.base,
 		server:           &p.http,
 		readTimeout:      s.ReadTimeout,
 		writeTimeout:     s.WriteTimeout,
@@ -55,9 +55,6 @@ func newHandlerEngine(s *Server) *handlerEngine {
 		closeIdle:        func() { s.use((*core).closeIdle) },
 		logf:             s.logf,
 		logPanic:         s.logPanic,
-	}
-	if e.base == nil {
-		panic("BaseContext returned a nil context")
 	}
 	if s.ConnContext != nil {
 		e.base = context.WithValue(e.base, http.ServerContextKey, e.server)
@@ -110,15 +107,23 @@ func (t *linkTable) connNotice(worker uint32, n *abi.Notice) {
 	}
 }
 
-// closeConnection closes a connection of the core, soon. It may come after the end.
+// closeConnection closes a connection of the core, soon.
 func (t *linkTable) closeConnection(worker uint32, connection uint64) {
 	if !t.core.tryHold() {
 		return
 	}
-	defer t.core.letGo()
-	for !t.core.closeConnection(linkID{worker, connection}) && !t.ended.Load() {
-		runtime.Gosched()
+	id := linkID{worker, connection}
+	if t.ended.Load() || t.core.closeConnection(id) {
+		t.core.letGo()
+		return
 	}
+	// Too many at a time. The caller may be the worker that has to close them.
+	go func() {
+		defer t.core.letGo()
+		for !t.ended.Load() && !t.core.closeConnection(id) {
+			time.Sleep(time.Millisecond)
+		}
+	}()
 }
 
 // links is t for a dispatcher; nil if there is no Handler to take anything.

@@ -18,7 +18,7 @@ func (w *Response) begin(raw *abi.Request, index uint32) {
 	w.start = w.batch.OutSize
 	w.code = http.StatusOK
 	w.state = stateOpen
-	w.fast = raw.Flags&(abi.RequestKeepAlive|abi.RequestHTTP10) == abi.RequestKeepAlive &&
+	w.fast = raw.Flags&(abi.RequestKeepAlive|abi.RequestHTTP10|abi.RequestBodyOpen) == abi.RequestKeepAlive &&
 		raw.Method != abi.MethodHead && raw.Method != abi.MethodConnect
 	if w.dirty {
 		w.reset()
@@ -39,6 +39,12 @@ func (w *Response) reset() {
 
 // touch leaves the fast path.
 func (w *Response) touch() { w.fast, w.dirty = false, true }
+
+// persists reports whether the connection can go on after this answer: not behind
+// a body that nobody has read.
+func (w *Response) persists() bool {
+	return w.raw.Flags&(abi.RequestKeepAlive|abi.RequestBodyOpen) == abi.RequestKeepAlive
+}
 
 func (w *Response) isHead() bool    { return w.raw.Method == abi.MethodHead }
 func (w *Response) isConnect() bool { return w.raw.Method == abi.MethodConnect }
@@ -166,7 +172,7 @@ func (w *Response) canned(c *CannedResponse) {
 	} else if w.isHead() {
 		body = nil
 	}
-	w.closing = w.closing || w.raw.Flags&abi.RequestKeepAlive == 0 || w.isConnect() && c.code < 300
+	w.closing = w.closing || !w.persists() || w.isConnect() && c.code < 300
 	w.place(&head{prepared: prepared, date: w.batch.DateLine(), connection: w.connection()})
 	w.placeBody(body)
 	w.state = stateDone
@@ -174,7 +180,7 @@ func (w *Response) canned(c *CannedResponse) {
 
 // placeHead composes the head and decides with it whether the connection closes.
 func (w *Response) placeHead(kind framing, size int64, contentType string) {
-	w.closing = w.closing || kind == framedByClose || w.raw.Flags&abi.RequestKeepAlive == 0 ||
+	w.closing = w.closing || kind == framedByClose || !w.persists() ||
 		w.isConnect() && w.code < 300
 	if w.code == http.StatusNotModified {
 		contentType = "" // RFC 9110 §15.4.5

@@ -121,7 +121,8 @@ type Server struct {
 	settings   settings
 	listeners  map[*boundListener]struct{}
 	onShutdown []func()
-	closing    chan struct{} // closed when Shutdown or Close begins; nil before the start
+	base       context.Context // of the core's Handler; set once, before its start
+	closing    chan struct{}   // closed when Shutdown or Close begins; nil before the start
 
 	// keepAlivesOff is what SetKeepAlivesEnabled was told, reversed.
 	keepAlivesOff atomic.Bool

@@ -184,30 +184,37 @@ func (s *Server) serveListener(l net.Listener, secure *keyPair) error {
 // serve has the listeners accepted from that are wanted, and waits. The
 // connections are secured if there is a keyPair.
 func (s *Server) serve(secure *keyPair, wanted func(*boundListener) bool) error {
-	s.mu.Lock()
-	if s.phase != phaseStarted {
-		s.mu.Unlock()
-		return ErrServerClosed
+	failed, err := s.acceptAll(secure, wanted)
+	if err != nil {
+		return err
 	}
-	failed := make(chan error, len(s.listeners))
-	for l := range s.listeners {
-		if l.accepting || !wanted(l) {
-			continue
-		}
-		if err := s.accept(l, secure, failed); err != nil {
-			_ = s.forget(l) // err tells more
-			s.mu.Unlock()
-			return err
-		}
-		l.accepting = true
-	}
-	s.mu.Unlock()
 	select {
 	case <-s.closing:
 		return ErrServerClosed
 	case err := <-failed:
 		return err
 	}
+}
+
+// acceptAll has the listeners accepted from that are wanted. What ends that is sent to failed.
+func (s *Server) acceptAll(secure *keyPair, wanted func(*boundListener) bool) (failed chan error, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != phaseStarted {
+		return nil, ErrServerClosed
+	}
+	failed = make(chan error, len(s.listeners))
+	for l := range s.listeners {
+		if l.accepting || !wanted(l) {
+			continue
+		}
+		if err := s.accept(l, secure, failed); err != nil {
+			_ = s.forget(l) // err tells more
+			return nil, err
+		}
+		l.accepting = true
+	}
+	return failed, nil
 }
 
 // accept has the engine that l needs accept from it. What ends the portable

@@ -53,7 +53,7 @@ func serving(t *testing.T, srv *kourier.Server) (address string) {
 
 func servingOn(t *testing.T, srv *kourier.Server, network, address string) string {
 	t.Helper()
-	if srv.Fast == nil {
+	if srv.Fast == nil && srv.Handler == nil {
 		srv.Fast = sayHello
 	}
 	if srv.ErrorLog == nil && srv.Logger == nil {

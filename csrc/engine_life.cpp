@@ -121,10 +121,10 @@ void worker::take_inbox() {
   for (size_t i = 0; i < closes; ++i) {
     connection *c = connections_.find(static_cast<uint32_t>(ids[i]), static_cast<uint32_t>(ids[i] >> 32));
     if (c == nullptr) continue;
-    if (c->phase == phase::link) {
-      kernel_->shutdown(c->fd, SHUT_RDWR);
-    } else {
+    if (c->phase != phase::link) {
       close(c);
+    } else if ((c->asks.load() & kAskDetach) == 0) {
+      kernel_->shutdown(c->fd, SHUT_RDWR);
     }
   }
   flush_notices();

@@ -336,11 +336,9 @@ void worker::end() {
   connections_.each([this](connection *c) {
     batch_.notices_used = 0;  // there is nobody to tell
     // Also one that is being released: until it stands in the mailbox, its thread writes to it.
-    if (c->phase == phase::link) {
-      kernel_->shutdown(c->fd, SHUT_RDWR);
-    } else {
-      close(c);
-    }
+    if (c->phase != phase::link) return close(c);
+    // The socket of one that was detached belongs to somebody else too.
+    if ((c->asks.load() & kAskDetach) == 0) kernel_->shutdown(c->fd, SHUT_RDWR);
   });
 }
 

@@ -1,0 +1,40 @@
+package kourier
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Package context calls AfterFunc while it holds what f locks.
+func TestAfterFuncOfAnEndedContextDoesNotCallAtOnce(t *testing.T) {
+	t.Parallel()
+	c := &requestContext{parent: context.Background()}
+	c.cancel(context.Canceled)
+	var held sync.Mutex
+	called := make(chan struct{})
+	held.Lock()
+	stop := c.AfterFunc(func() {
+		held.Lock()
+		defer held.Unlock()
+		close(called)
+	})
+	require.False(t, stop())
+	held.Unlock()
+	<-called
+}
+
+// The timer of a sweep may have fired when the pool closes.
+func TestASweepAfterTheEndOfItsPoolDoesNothing(t *testing.T) {
+	t.Parallel()
+	p := &goroutinePool{idleMax: 4}
+	wake := make(chan *handed, 1)
+	require.True(t, p.park(wake))
+	p.sweep()
+	p.close()
+	require.Nil(t, <-wake)
+	p.sweep()
+	require.False(t, p.park(wake))
+}
