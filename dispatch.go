@@ -71,6 +71,8 @@ func (d *dispatcher) enableYield() {
 // OnBatch answers the requests of b. The core calls it on its workers, for
 // several workers at a time, but never twice at a time for one.
 func (d *dispatcher) OnBatch(b *abi.Batch) {
+	received()
+	defer sending()
 	w := &d.workers[b.Worker]
 	w.yielder.yield(b.NowMS)
 	w.enter(b)

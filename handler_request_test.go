@@ -186,9 +186,9 @@ func TestContextsEndWithTheHandlerAndWithTheirParent(t *testing.T) {
 	kept := <-contexts
 	<-kept.Done()
 	require.ErrorIs(t, kept.Err(), context.Canceled)
-	called := false
-	require.False(t, kept.(*requestContext).AfterFunc(func() { called = true })())
-	require.True(t, called)
+	called := make(chan struct{})
+	require.False(t, kept.(*requestContext).AfterFunc(func() { close(called) })())
+	<-called
 	require.Nil(t, kept.Value(http.LocalAddrContextKey))
 	_, has := kept.Deadline()
 	require.False(t, has)

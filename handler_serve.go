@@ -108,15 +108,17 @@ type outcome struct {
 
 // release sends what is left and gives the link back.
 func (e *handlerEngine) release(s *sender, h *handed, how uint32) {
+	// Before the client has the answer: what it does then, ending the server perhaps,
+	// comes after the connection has become idle.
+	if how == abi.ReleaseKeep && (e.closing() || !e.keepAlives()) {
+		how = abi.ReleaseClose
+	}
 	s.mu.Lock()
 	s.send(nil)
 	if s.err != nil {
 		how = abi.ReleaseReset // a peer that does not read needs nothing more
 	}
 	s.mu.Unlock()
-	if how == abi.ReleaseKeep && (e.closing() || !e.keepAlives()) {
-		how = abi.ReleaseClose
-	}
 	if how == abi.ReleaseKeep {
 		h.conn.idle()
 	}

@@ -165,6 +165,7 @@ func (l *nativeLink) readBody(p []byte) (int, error) {
 			if n == 0 {
 				return 0, io.EOF
 			}
+			received()
 			l.reading.credit(n)
 			l.table.bytesIn.Add(uint64(n))
 			return n, nil
@@ -191,6 +192,7 @@ func (l *nativeLink) write(head, body []byte) (n int, err error) {
 		if l.ended.Load() {
 			return n, errPeerGone
 		}
+		sending()
 		sent, status := l.core.linkWrite(l.id, head, body)
 		n += sent
 		l.writing.credit(sent)
@@ -250,6 +252,7 @@ func (l *nativeLink) sendFile(f *os.File, size int64) (n int64, err error) {
 	for at-start < size && err == nil {
 		status := int32(abi.OK)
 		before := at
+		sending()
 		if failed := raw.Control(func(fd uintptr) { status = l.core.linkSendFile(l.id, fd, &at, size-(at-start)) }); failed != nil {
 			return at - start, failed
 		}

@@ -143,9 +143,10 @@ func (r *Request) ContentLength() int64 {
 // Body returns the body with its framing removed. The handler runs when the body
 // has arrived, and complete is true, if there is no Server.Handler; bodies larger
 // than Config.MaxBodyBytes are refused before. If there is one, body is empty and
-// complete is false for a body larger than Config.BodyBuffer, and for a client that
-// waits for "100 Continue": such a request is to be passed, or to be answered without
-// its body, after which its connection closes.
+// complete is false for a body larger than Config.BodyBuffer, unless one in chunks
+// has come whole all the same, and for a client that waits for "100 Continue": such a
+// request is to be passed, or to be answered without its body, after which its
+// connection closes.
 func (r *Request) Body() (body []byte, complete bool) {
 	return r.raw.BodyBytes(), r.raw.Flags&abi.RequestBodyOpen == 0
 }

@@ -98,8 +98,9 @@ type Server struct {
 	// too unless TLSNextProto is set without it.
 	Protocols *http.Protocols
 
-	// Fast, if set, sees every request first, on the native thread that parsed it.
-	// It must not block. Default: all requests go to Handler.
+	// Fast, if set, sees every request first, on the native thread that parsed it;
+	// behind a request that it has passed, and on the portable engine, on a
+	// goroutine. It must not block. Default: all requests go to Handler.
 	Fast FastHandler
 
 	// Logger receives what ErrorLog would, as structured records; it wins over ErrorLog.

@@ -18,13 +18,19 @@ const (
 	enginePortable = "portable"
 )
 
-var errNoCore = errors.New("kourier: built without the native core, which needs Linux, CGO_ENABLED=1 and a C++ compiler")
+var (
+	errNoCore  = errors.New("kourier: built without the native core, which needs Linux, CGO_ENABLED=1 and a C++ compiler")
+	errNoHTTP1 = errors.New("kourier: Protocols leave HTTP/1 out, which is what the native core speaks")
+)
 
 // whyPortable tells what keeps the core from serving the connections of l
 // without TLS; nil if nothing does.
 func (s *Server) whyPortable(l *boundListener) error {
 	if !nativeBuilt {
 		return errNoCore
+	}
+	if p := s.Protocols; p != nil && !p.HTTP1() && (p.HTTP2() || p.UnencryptedHTTP2()) {
+		return errNoHTTP1
 	}
 	// A type that embeds one of these may have an Accept of its own.
 	switch l.Listener.(type) {
