@@ -204,19 +204,23 @@ void worker::take_repeats(intake *in) {
   const kr_request *first = batch_.repeatable;
   if (first == nullptr || (first->flags & KR_REQUEST_KEEP_ALIVE) == 0) return;
   const auto size = static_cast<size_t>(first->body - first->base);
-  const uint32_t used_before = batch_.requests_used;
-  while (in->size >= size && batch_.has_room() && is_equal(in->data, first->base, size)) {
-    kr_request *record = add_record(in);
-    *record = *first;
-    record->base = in->data;
-    record->body = in->data + size;
-    record->connection = in->conn->id();
+  if (!batch_.has_room()) return;
+  const uint32_t room = batch::kRequestsMax - batch_.requests_used;
+  kr_request *records = &batch_.requests[batch_.requests_used];
+  uint32_t count = 0;
+  for (; count < room && in->size >= size && is_equal(in->data, first->base, size); ++count) {
+    records[count] = *first;
+    records[count].base = in->data;
+    records[count].body = in->data + size;
+    records[count].connection = in->conn->id();
     in->data += size;
     in->size -= size;
   }
-  const uint32_t count = batch_.requests_used - used_before;
   if (count == 0) return;
-  in->current->consumed += count * size;
+  share *s = share_of(in, in->data - count * size);
+  s->count += count;
+  s->consumed += count * size;
+  batch_.requests_used += count;
   in->scanned = true;
   in->waits = hands_over();
   batch_.unanswered += count;
@@ -345,15 +349,18 @@ bool worker::open_body(intake *in) {
   return true;
 }
 
-kr_request *worker::add_record(intake *in) {
-  share *s = in->current;
-  if (s == nullptr) {
-    s = &batch_.shares[batch_.share_count++];
-    *s = share{in->conn, in->data, nullptr, 0, batch_.requests_used, 0, batch_.requests_used, false};
-    in->current = s;
+// The connection's share of the batch; its first request begins at `data`.
+share *worker::share_of(intake *in, const char *data) {
+  if (in->current == nullptr) {
+    in->current = &batch_.shares[batch_.share_count++];
+    *in->current = share{in->conn, data, nullptr, 0, batch_.requests_used, 0, batch_.requests_used, false};
     in->conn->flags |= kInBatch;
   }
-  ++s->count;
+  return in->current;
+}
+
+kr_request *worker::add_record(intake *in) {
+  ++share_of(in, in->data)->count;
   return &batch_.requests[batch_.requests_used++];
 }
 

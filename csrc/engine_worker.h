@@ -101,6 +101,7 @@ class worker {
   bool hands_over() const { return config_.body_collect_max != UINT64_MAX; }
   bool leaves_body_open(const request_progress &progress) const;
   bool open_body(intake *in);
+  share *share_of(intake *in, const char *data);
   kr_request *add_record(intake *in);
   void add_request(intake *in, kr_request *record);
   void add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t method_id);
