@@ -259,3 +259,11 @@ func (c *checker) rate(field string, value int) uint32 {
 	}
 	return uint32(value)
 }
+
+// flagIf returns flag if it is set, and else 0.
+func flagIf(set bool, flag uint8) uint8 {
+	if set {
+		return flag
+	}
+	return 0
+}

@@ -51,12 +51,8 @@ func newDispatcher(fast FastHandler, links links, workers int, write writeFunc, 
 	d := &dispatcher{workers: make([]worker, workers)}
 	for i := range d.workers {
 		w := &d.workers[i]
-		w.fast, w.links, w.write, w.log = fast, links, write, log
-		w.req.peer = peer
-		w.req.raw = &noRequest
-		w.res.raw = &noRequest
-		w.res.worker = w
-		w.res.reset()
+		w.fast, w.links, w.log = fast, links, log
+		w.prepare(write, peer)
 	}
 	return d
 }
@@ -120,6 +116,15 @@ type worker struct {
 	req      Request
 	res      Response
 	_        [128]byte // keeps the next worker off this one's cache lines
+}
+
+// prepare makes w ready for its first batch, but for its handler and its log.
+func (w *worker) prepare(write writeFunc, peer peerFunc) {
+	w.write = write
+	w.req.peer = peer
+	w.req.raw, w.res.raw = &noRequest, &noRequest
+	w.res.worker = w
+	w.res.reset()
 }
 
 // enter makes b the current batch.

@@ -49,7 +49,7 @@ func (s *sender) serveFast(e *handlerEngine, h *handed, index int, served *outco
 	defer s.mu.Unlock()
 	s.add(f.out[answered.AnswerOffset:][:answered.AnswerSize])
 	if answered.AnswerCode != 0 {
-		e.counters.count(int(answered.AnswerCode))
+		e.counters.responses.count(int(answered.AnswerCode))
 	}
 	switch {
 	case answered.AnswerFlags&abi.AnswerAbort != 0 || s.err != nil:
@@ -64,12 +64,7 @@ func (s *sender) serveFast(e *handlerEngine, h *handed, index int, served *outco
 
 func newFastRunner(s *sender) *fastRunner {
 	f := &fastRunner{out: make([]byte, fastOutSize)}
-	w := &f.worker
-	w.req.raw, w.res.raw = &noRequest, &noRequest
-	w.res.worker = w
-	w.res.reset()
-	w.req.peer = func(*abi.Batch, uint64) netip.AddrPort { return f.link.remote() }
-	w.write = s.writeFast
+	f.worker.prepare(s.writeFast, func(*abi.Batch, uint64) netip.AddrPort { return f.link.remote() })
 	return f
 }
 

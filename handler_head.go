@@ -200,7 +200,7 @@ func (w *responseWriter) commit(data []byte, whole bool) {
 	case w.http10 && !w.closing:
 		h.connection = connectionKeepAlive
 	}
-	w.engine.counters.count(w.status)
+	w.engine.counters.responses.count(w.status)
 	s := w.sender
 	s.pending = h.append(s.pending)
 }

@@ -54,18 +54,9 @@ type handlerEngine struct {
 
 // handlerCounters count what goroutines do; any of them may be read at any time.
 type handlerCounters struct {
-	running   atomic.Int64     // goroutines that have requests
-	hijacked  atomic.Uint64    // connections
-	responses [6]atomic.Uint64 // by the first digit of the status; [0]: above 599
-}
-
-// count counts an answer with this status.
-func (c *handlerCounters) count(status int) {
-	class := status / 100
-	if class >= len(c.responses) {
-		class = 0
-	}
-	c.responses[class].Add(1)
+	running   atomic.Int64  // goroutines that have requests
+	hijacked  atomic.Uint64 // connections
+	responses answerCounters
 }
 
 // stackSizeMax bounds the stack that is logged of a handler that panicked, in bytes.

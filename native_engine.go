@@ -72,17 +72,10 @@ func (t *linkTable) coreSettings(s *Server) settings {
 	case s.Fast == nil:
 		own.bodyCollectMax = 0
 	}
-	own.preface = flag(t.handlers != nil)
-	own.notifyConns = flag(t.conns != nil)
-	own.notifyReasons = flag(t.event != nil)
+	own.preface = uint32(flagIf(t.handlers != nil, 1))
+	own.notifyConns = uint32(flagIf(t.conns != nil, 1))
+	own.notifyReasons = uint32(flagIf(t.event != nil, 1))
 	return own
-}
-
-func flag(set bool) uint32 {
-	if set {
-		return 1
-	}
-	return 0
 }
 
 // hijackHTTP2 gives a connection that speaks HTTP/2 to net/http's server.
@@ -157,11 +150,7 @@ func (t *linkTable) addStats(s *Stats) {
 	s.ConnsHijacked += int64(c.hijacked.Load())
 	s.BytesIn += t.bytesIn.Load()
 	s.BytesOut += t.bytesOut.Load()
-	s.Responses1xx += c.responses[1].Load()
-	s.Responses2xx += c.responses[2].Load()
-	s.Responses3xx += c.responses[3].Load()
-	s.Responses4xx += c.responses[4].Load()
-	s.Responses5xx += c.responses[5].Load()
+	c.responses.addTo(s)
 }
 
 var _ links = (*linkTable)(nil)

@@ -25,9 +25,11 @@ type portable struct {
 	handoff     handoff
 	handoffOnce sync.Once
 
+	dateCache
+
 	accepted  atomic.Uint64
 	requests  atomic.Uint64
-	responses [6]atomic.Uint64 // by the first digit of the status
+	responses answerCounters
 
 	mu       sync.Mutex
 	conns    map[net.Conn]http.ConnState
@@ -207,10 +209,7 @@ func (p *portable) countConn(c net.Conn, state http.ConnState) {
 func (p *portable) addStats(s *Stats) {
 	s.Accepted += p.accepted.Load()
 	s.Requests += p.requests.Load()
-	s.Responses2xx += p.responses[2].Load()
-	s.Responses3xx += p.responses[3].Load()
-	s.Responses4xx += p.responses[4].Load()
-	s.Responses5xx += p.responses[5].Load()
+	p.responses.addTo(s)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, state := range p.conns {
@@ -225,12 +224,6 @@ func (p *portable) addStats(s *Stats) {
 	}
 	for reason, count := range p.timeouts {
 		s.Timeouts[reason] += count
-	}
-}
-
-func (p *portable) countAnswer(code int) {
-	if class := code / 100; class < len(p.responses) {
-		p.responses[class].Add(1)
 	}
 }
 
@@ -320,7 +313,7 @@ func (p *portable) refuse(w http.ResponseWriter, r *http.Request, why *refusedRe
 		p.refusals[why.reason]++
 	}
 	p.mu.Unlock()
-	p.countAnswer(why.code)
+	p.responses.count(why.code)
 	w.Header().Set("Connection", "close")
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(why.code)

@@ -69,12 +69,12 @@ func (p *portable) answerFast(w http.ResponseWriter, r *http.Request) (done bool
 	}
 	p.requests.Add(1)
 	f.build()
-	f.dispatcher.OnBatch(abi.MakeBatch(f.raws[:], f.out[:], dateLine()))
+	f.dispatcher.OnBatch(abi.MakeBatch(f.raws[:], f.out[:], string(p.dateLine(time.Now()))))
 	if f.passed && p.handler != nil {
 		f.restoreBody()
 		return false
 	}
-	p.countAnswer(int(f.raws[0].AnswerCode))
+	p.responses.count(int(f.raws[0].AnswerCode))
 	f.deliver()
 	return true
 }
@@ -86,10 +86,6 @@ func (f *fastCall) free() {
 		f.body = nil
 	}
 	f.portable.calls.Put(f)
-}
-
-func dateLine() string {
-	return "Date: " + time.Now().UTC().Format(http.TimeFormat) + lineEnd
 }
 
 // collect reads the body as far as Fast gets to see it. Without a Handler that is
@@ -193,13 +189,6 @@ func (f *fastCall) build() {
 		flagIf(asked, abi.RequestHasQuery) |
 		flagIf(f.open, abi.RequestBodyOpen)
 	f.raws[0] = raw
-}
-
-func flagIf(set bool, flag uint8) uint8 {
-	if set {
-		return flag
-	}
-	return 0
 }
 
 // text appends s to the head.
@@ -407,8 +396,8 @@ func (r *staticRoute) rank(method uint8, path string) int {
 
 // answerStatic gives the answer that the core would give by itself.
 func (p *portable) answerStatic(w http.ResponseWriter, r *http.Request, route *staticRoute) {
-	p.countAnswer(int(route.code))
-	answer := slices.Concat(route.head, []byte(dateLine()+lineEnd), route.body)
+	p.responses.count(int(route.code))
+	answer := slices.Concat(route.head, p.dateLine(time.Now()), []byte(lineEnd), route.body)
 	if err := sendAnswer(w, r, bytes.NewReader(answer)); err != nil {
 		panic(http.ErrAbortHandler)
 	}

@@ -1,6 +1,9 @@
 package kourier
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Stats are the counters of a server since it started, and a few gauges. Reading
 // them costs the workers nothing.
@@ -55,4 +58,24 @@ type WorkerStats struct {
 
 func newStats() Stats {
 	return Stats{ParseErrors: map[Reason]uint64{}, Timeouts: map[Reason]uint64{}}
+}
+
+// answerCounters count answers by the first digit of their status; [0]: those above 599.
+type answerCounters [6]atomic.Uint64
+
+// count counts an answer with this status.
+func (c *answerCounters) count(status int) {
+	class := status / 100
+	if class >= len(c) {
+		class = 0
+	}
+	c[class].Add(1)
+}
+
+func (c *answerCounters) addTo(s *Stats) {
+	s.Responses1xx += c[1].Load()
+	s.Responses2xx += c[2].Load()
+	s.Responses3xx += c[3].Load()
+	s.Responses4xx += c[4].Load()
+	s.Responses5xx += c[5].Load()
 }

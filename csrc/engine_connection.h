@@ -93,6 +93,8 @@ class connection_table {
   // The connection that has this address, or null when it is gone.
   // For a link any thread may ask: the table keeps the slab where it is.
   connection *find(uint32_t index, uint32_t generation) const;
+  // The same for connection::id().
+  connection *find(uint64_t id) const { return find(static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32)); }
 
   // The slot at `index`, which is in use.
   connection *at(uint32_t index) const { return &slabs_[index / kSlabSlots].slots[index % kSlabSlots]; }

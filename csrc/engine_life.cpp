@@ -119,7 +119,7 @@ void worker::take_inbox() {
   uint64_t ids[256];
   const size_t closes = common_->peers[index_].inbox.take_closes(ids, sizeof(ids) / sizeof(ids[0]));
   for (size_t i = 0; i < closes; ++i) {
-    connection *c = connections_.find(static_cast<uint32_t>(ids[i]), static_cast<uint32_t>(ids[i] >> 32));
+    connection *c = connections_.find(ids[i]);
     if (c == nullptr) continue;
     if (c->phase != phase::link) {
       close(c);

@@ -21,6 +21,9 @@ namespace {
 
 bool is_blocked(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
+// Also for want of memory in the kernel, which passes.
+bool is_for_later(int error) { return is_blocked(error) || error == ENOMEM || error == ENOBUFS; }
+
 // Of the errors of sendfile: those of the socket. The others are the file's.
 bool is_lost(int error) {
   return error == EPIPE || error == ECONNRESET || error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH ||
@@ -37,7 +40,7 @@ constexpr size_t kSendFileMax = 1 << 30;
 connection *worker::link_of(uint64_t id) const {
   // acquire: pairs with core::interrupt
   if (common_->stopping.load(std::memory_order_acquire)) return nullptr;
-  return connections_.find(static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32));
+  return connections_.find(id);
 }
 
 // Puts the asks to those that stand, and the connection into the mailbox. After an
@@ -94,7 +97,7 @@ kr_status worker::link_read(uint64_t id, char *data, size_t capacity, size_t *si
     *size_out = wanted;
   } else {
     const ssize_t result = kernel_->recv(c->fd, data, wanted, MSG_DONTWAIT);
-    if (result < 0 && (is_blocked(errno) || errno == ENOMEM || errno == ENOBUFS)) return link_blocked(c, kAskRead);
+    if (result < 0 && is_for_later(errno)) return link_blocked(c, kAskRead);
     if (result <= 0) return input->body_status = KR_ERR_CLOSED;
     *size_out = static_cast<size_t>(result);
   }
@@ -109,7 +112,7 @@ kr_status worker::read_chunked(connection *c, char *data, size_t capacity, size_
     if (input->begin == input->size) {
       input->begin = input->size = 0;
       const ssize_t result = kernel_->recv(c->fd, input->data(), input->room(), MSG_DONTWAIT);
-      if (result < 0 && (is_blocked(errno) || errno == ENOMEM || errno == ENOBUFS)) return link_blocked(c, kAskRead);
+      if (result < 0 && is_for_later(errno)) return link_blocked(c, kAskRead);
       if (result <= 0) return input->body_status = KR_ERR_CLOSED;
       input->size = static_cast<size_t>(result);
     }
@@ -144,7 +147,7 @@ kr_status worker::link_write(uint64_t id, const char *head, size_t head_size, co
     message.msg_iovlen = count;
     const ssize_t result = kernel_->sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (result < 0 && errno == EINTR) continue;
-    if (result < 0 && (is_blocked(errno) || errno == ENOBUFS || errno == ENOMEM)) return link_blocked(c, kAskWrite);
+    if (result < 0 && is_for_later(errno)) return link_blocked(c, kAskWrite);
     if (result < 0) return KR_ERR_CLOSED;
     *size_out += static_cast<size_t>(result);
   }
@@ -168,7 +171,7 @@ kr_status worker::link_send_file(uint64_t id, int file, int64_t *offset, size_t 
 }
 
 void worker::link_release(uint64_t id, uint32_t how) {
-  connection *c = connections_.find(static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32));
+  connection *c = connections_.find(id);
   if (c == nullptr) return;
   const bool needed = how != KR_RELEASE_KEEP || (c->input != nullptr && c->input->begin != c->input->size);
   constexpr uint8_t kAsks[] = {kAskKeep, kAskClose, kAskAbort, kAskReset};

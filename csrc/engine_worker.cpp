@@ -157,7 +157,7 @@ void worker::on_event(const struct epoll_event &event) {
     any_listener_ready_ = true;
     return;
   }
-  connection *c = connections_.find(tag, static_cast<uint32_t>(event.data.u64 >> 32));
+  connection *c = connections_.find(event.data.u64);
   if (c == nullptr) return;  // closed since
   if (c->phase == phase::link) return on_link_event(c, event.events);
   if ((c->flags & kInBatch) != 0) return;  // it will be reported again
@@ -198,8 +198,7 @@ void worker::dispatch() {
 
 kr_status worker::peer(uint64_t connection_id, uint8_t address_out[16], uint32_t *scope_out, uint16_t *port_out,
                        uint8_t *family_out) {
-  const connection *c =
-      connections_.find(static_cast<uint32_t>(connection_id), static_cast<uint32_t>(connection_id >> 32));
+  const connection *c = connections_.find(connection_id);
   if (c == nullptr) return KR_ERR_CLOSED;
   return net::peer_address(c->fd, address_out, scope_out, port_out, family_out);
 }
