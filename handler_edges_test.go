@@ -30,11 +30,15 @@ func TestAfterFuncOfAnEndedContextDoesNotCallAtOnce(t *testing.T) {
 func TestASweepAfterTheEndOfItsPoolDoesNothing(t *testing.T) {
 	t.Parallel()
 	p := &goroutinePool{idleMax: 4}
-	wake := make(chan *handed, 1)
-	require.True(t, p.park(wake))
+	wake := make(chan bool, 1)
+	park := func() bool {
+		_, parked := p.next(wake, true)
+		return parked
+	}
+	require.True(t, park())
 	p.sweep()
 	p.close()
-	require.Nil(t, <-wake)
+	require.False(t, <-wake)
 	p.sweep()
-	require.False(t, p.park(wake))
+	require.False(t, park())
 }

@@ -158,12 +158,12 @@ func newHandlerServer(t *testing.T, handler http.HandlerFunc) *handlerServer {
 		logPanic: func(remote string, value any, stack []byte) {
 			s.log(fmt.Sprintf("http: panic serving %v: %v\n%s", remote, value, stack))
 		},
-		pool: goroutinePool{idleMax: 4},
+		pools: []goroutinePool{{idleMax: 4}},
 	}
 	go s.accept()
 	t.Cleanup(func() {
 		listener.Close()
-		s.engine.pool.close()
+		s.engine.pools[0].close()
 		s.conns.Wait()
 		require.Zero(t, s.engine.counters.running.Load())
 	})

@@ -9,50 +9,118 @@ import (
 // the last time.
 const poolSweepPeriod = 10 * time.Second
 
-// A goroutinePool keeps goroutines that have nothing to do, because their stacks
-// have grown to what handlers need. The one that became idle last is used first,
-// so that those at the bottom can end.
+// A goroutinePool has the connections that one worker hands over served by as few
+// goroutines as get it done: each takes the next one when it is done with one, so
+// that handlers which do not block run on one stack, that has grown and is in the
+// cache. For those that block hurry wakes others.
+//
+// Goroutines that have nothing to do are kept, because their stacks have grown to
+// what handlers need. The one that became idle last is used first, so that those
+// at the bottom can end.
 type goroutinePool struct {
-	mu      sync.Mutex
-	idle    []chan *handed // each wakes a goroutine; nil on it ends one
+	mu    sync.Mutex
+	queue []*handed // nobody serves them yet, from begun on
+	begun int
+
+	// Of the batch whose connections are being handed over.
+	woken int // goroutines
+	used  int // of those: have found something to serve
+	width int // used, of the batch before; woken comes up to it without hurry
+
+	// Since hurry has looked.
+	wokenLately int // goroutines
+	begunLately int // connections
+
+	idle    []chan bool // each wakes a goroutine; false on it ends one
 	idleMax int
 	unused  int // the lowest number of idle ones since the last sweep
 	closed  bool
 	sweeper *time.Timer // nil: nothing to sweep
 }
 
-// start has e serve h on an idle goroutine, or on a new one.
+// start has e serve h soon, if hurry is called behind the last one of a batch.
 func (p *goroutinePool) start(e *handlerEngine, h *handed) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue = append(p.queue, h)
+	if p.woken == 0 || p.woken < p.width {
+		p.wake(e)
+	}
+}
+
+// hurry wakes goroutines if something waits though those that were woken had their
+// turn, and reports whether something does. It is to be called until nothing does,
+// with a turn for others between two calls.
+func (p *goroutinePool) hurry(e *handlerEngine) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	waiting := len(p.queue) - p.begun
+	more := 1
+	if p.begunLately <= p.wokenLately { // none has come back for a second one: handlers block
+		more = 2 * max(p.wokenLately, 1)
+	}
+	p.wokenLately, p.begunLately = 0, 0
+	for range min(more, waiting) {
+		p.wake(e)
+	}
+	if waiting == 0 && p.woken > 0 {
+		p.woken, p.used, p.width = 0, 0, p.used
+	}
+	return waiting > 0
+}
+
+// wake has one more goroutine look for something to serve. p.mu is held.
+func (p *goroutinePool) wake(e *handlerEngine) {
+	p.woken++
+	p.wokenLately++
 	last := len(p.idle) - 1
 	if last < 0 {
-		p.mu.Unlock()
-		go p.run(e, h)
+		go p.run(e)
 		return
 	}
-	wake := p.idle[last]
+	p.idle[last] <- true // it has room for one
 	p.idle = p.idle[:last]
 	p.unused = min(p.unused, last)
-	p.mu.Unlock()
-	wake <- h // it has room for one
 }
 
 // run serves until the pool has no use for the goroutine.
-func (p *goroutinePool) run(e *handlerEngine, h *handed) {
-	wake := make(chan *handed, 1)
-	for h != nil {
-		e.serve(h)
-		if !p.park(wake) {
-			return
+func (p *goroutinePool) run(e *handlerEngine) {
+	wake := make(chan bool, 1)
+	for work := true; work; {
+		h, parked := p.next(wake, true)
+		for h != nil {
+			e.serve(h)
+			h, parked = p.next(wake, false)
 		}
-		h = <-wake
+		work = parked && <-wake
 	}
 }
 
-// park makes the goroutine of wake an idle one. It reports whether there is a place for it.
-func (p *goroutinePool) park(wake chan *handed) bool {
+// next returns what the calling goroutine is to serve. If there is nothing, it
+// makes it an idle one, that wake wakes, and reports whether there is a place for it.
+// first tells that it was woken since the last call.
+func (p *goroutinePool) next(wake chan bool, first bool) (h *handed, parked bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.begun == len(p.queue) {
+		return nil, p.park(wake)
+	}
+	h = p.queue[p.begun]
+	p.queue[p.begun] = nil
+	p.begun++
+	if p.begun == len(p.queue) {
+		p.queue, p.begun = p.queue[:0], 0
+	}
+	p.begunLately++
+	if first {
+		p.used++
+	}
+	return h, false
+}
+
+// park makes the goroutine of wake an idle one. It reports whether there is a
+// place for it. p.mu is held.
+func (p *goroutinePool) park(wake chan bool) bool {
 	if p.closed || len(p.idle) >= p.idleMax {
 		return false
 	}
@@ -84,7 +152,7 @@ func (p *goroutinePool) sweep() {
 // end ends the count goroutines that are idle for longest. p.mu is held.
 func (p *goroutinePool) end(count int) {
 	for _, wake := range p.idle[:count] {
-		wake <- nil
+		wake <- false
 	}
 	left := copy(p.idle, p.idle[count:])
 	clear(p.idle[left:])

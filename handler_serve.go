@@ -47,7 +47,7 @@ type handlerEngine struct {
 	logf       func(format string, args ...any)
 	logPanic   func(remote string, value any, stack []byte)
 
-	pool     goroutinePool
+	pools    []goroutinePool // by worker
 	counters handlerCounters
 	dateCache
 }
@@ -61,11 +61,6 @@ type handlerCounters struct {
 
 // stackSizeMax bounds the stack that is logged of a handler that panicked, in bytes.
 const stackSizeMax = 64 << 10
-
-// start has h answered on a goroutine. It does not block; it is called on native threads.
-func (e *handlerEngine) start(h *handed) {
-	e.pool.start(e, h)
-}
 
 // serve answers the requests of h in order on the calling goroutine, and
 // releases the link, or leaves it to who has hijacked it. Nothing that a handler

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -284,25 +285,96 @@ func TestFollowersAreShownToFastFirst(t *testing.T) {
 	require.EqualValues(t, abi.ReleaseAbort, <-l.released)
 }
 
+// start does what a worker does with a batch in which it hands over one connection or more.
+func (e *handlerEngine) start(batch ...*handed) {
+	p := &e.pools[0]
+	for _, h := range batch {
+		p.start(e, h)
+	}
+	for p.hurry(e) {
+		runtime.Gosched()
+	}
+}
+
+// makeBatch returns connections with one request each. When one is released, released tells it.
+func makeBatch(t *testing.T, count int) (batch []*handed, released chan uint32) {
+	released = make(chan uint32, count)
+	for range count {
+		h, _ := makeHanded(t, &memoryLink{released: released}, get("/"))
+		batch = append(batch, h)
+	}
+	return batch, released
+}
+
+func TestOneGoroutineServesWhatDoesNotBlock(t *testing.T) {
+	t.Parallel()
+	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) {})
+	batch, released := makeBatch(t, 50)
+	p := &s.engine.pools[0]
+	for _, h := range batch {
+		p.start(s.engine, h)
+	}
+	for range batch {
+		<-released
+	}
+	require.Equal(t, 1, p.woken)
+	require.False(t, p.hurry(s.engine))
+	require.Equal(t, 1, p.width)
+}
+
+func TestHandlersThatBlockGetAGoroutineEach(t *testing.T) {
+	t.Parallel()
+	var running sync.WaitGroup
+	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) {
+		running.Done()
+		running.Wait() // for all of the batch
+	})
+	running.Add(50)
+	batch, released := makeBatch(t, 50)
+	s.engine.start(batch...)
+	for range batch {
+		<-released
+	}
+	running.Add(50)
+	batch, released = makeBatch(t, 50)
+	for _, h := range batch { // hurry need not find out again
+		s.engine.pools[0].start(s.engine, h)
+	}
+	for range batch {
+		<-released
+	}
+}
+
+func TestAGoroutineThatAHandlerEndsLeavesTheRestToOthers(t *testing.T) {
+	t.Parallel()
+	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) { runtime.Goexit() })
+	batch, released := makeBatch(t, 20)
+	s.engine.start(batch...)
+	for range batch {
+		require.EqualValues(t, abi.ReleaseAbort, <-released)
+	}
+}
+
 func TestGoroutinesAreKeptAndEnd(t *testing.T) {
 	ran := make(chan struct{})
 	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) { ran <- struct{}{} })
-	pool := &s.engine.pool
+	pool := &s.engine.pools[0]
 	idle := func() int {
 		pool.mu.Lock()
 		defer pool.mu.Unlock()
 		return len(pool.idle)
 	}
 	start := func(count int) {
-		links := make([]*memoryLink, count)
-		for i := range links {
-			links[i] = &memoryLink{released: make(chan uint32, 1)}
-			h, _ := makeHanded(t, links[i], get("/"))
-			s.engine.start(h)
+		batch, released := makeBatch(t, count)
+		for _, h := range batch {
+			pool.start(s.engine, h)
 		}
-		for _, l := range links {
+		for pool.width == 0 && pool.hurry(s.engine) { // what is woken later is as many as the handlers took first
+			runtime.Gosched()
+		}
+		for range count {
 			<-ran
-			defer func() { <-l.released }()
+			defer func() { <-released }()
 		}
 	}
 	start(6)
@@ -356,7 +428,7 @@ func benchmarkEngine(handler http.HandlerFunc) *handlerEngine {
 		closing:    func() bool { return false },
 		keepAlives: func() bool { return true },
 		drainMax:   256 << 10,
-		pool:       goroutinePool{idleMax: 256},
+		pools:      []goroutinePool{{idleMax: 256}},
 	}
 }
 
@@ -397,5 +469,5 @@ func BenchmarkHandlerStart(b *testing.B) {
 		e.start(h)
 		<-released
 	}
-	e.pool.close()
+	e.pools[0].close()
 }

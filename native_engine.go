@@ -59,7 +59,10 @@ func newHandlerEngine(s *Server) *handlerEngine {
 	if s.ConnContext != nil {
 		e.base = context.WithValue(e.base, http.ServerContextKey, e.server)
 	}
-	e.pool.idleMax = int(s.settings.handlerPool)
+	e.pools = make([]goroutinePool, s.settings.workers)
+	for i := range e.pools {
+		e.pools[i].idleMax = (int(s.settings.handlerPool) + len(e.pools) - 1) / len(e.pools)
+	}
 	return e
 }
 
@@ -136,7 +139,9 @@ func (t *linkTable) end() {
 	t.closeAll()
 	t.conns.end()
 	if t.handlers != nil {
-		t.handlers.pool.close()
+		for i := range t.handlers.pools {
+			t.handlers.pools[i].close()
+		}
 	}
 }
 

@@ -68,7 +68,7 @@ func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 		go t.hijackHTTP2(h)
 		return
 	}
-	t.handlers.start(h)
+	t.handlers.pools[id.worker].start(t.handlers, h)
 }
 
 // notice tells the link of a notice, if it is still one. On its worker.
@@ -116,8 +116,8 @@ func (t *linkTable) forget(l *nativeLink) {
 	shelf.live.Add(-1)
 }
 
-// yield lets the goroutines run that links were given to, before the core goes on,
-// which then finds most of them done and need not be told of each. Without a spare P
+// yield lets the goroutines run that serve what was handed over, before the core goes
+// on, which then finds most of it done and need not be told of each. Without a spare P
 // they would wait until Go's monitor finds that the worker, waiting for its
 // sockets, does not need the one that it holds: up to 10 ms.
 //
@@ -126,10 +126,16 @@ func (t *linkTable) forget(l *nativeLink) {
 func (t *linkTable) yield(worker uint32) {
 	live := &t.shelves[worker].live
 	before := live.Load()
-	for idle := 0; before > 0 && idle < 2; {
-		runtime.Gosched()
+	for idle := 0; idle < 2; {
+		if before > 0 {
+			runtime.Gosched()
+		}
+		waiting := t.handlers.pools[worker].hurry(t.handlers)
 		after := live.Load()
-		if idle++; after < before {
+		if after == 0 {
+			return
+		}
+		if idle++; waiting || after < before {
 			idle = 0
 		}
 		before = after
