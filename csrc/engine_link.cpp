@@ -142,10 +142,7 @@ kr_status worker::link_write(uint64_t id, const char *head, size_t head_size, co
     if (*size_out < head_size) parts[count++] = {const_cast<char *>(head) + *size_out, head_size - *size_out};
     const size_t body_sent = *size_out < head_size ? 0 : *size_out - head_size;
     if (body_sent < body_size) parts[count++] = {const_cast<char *>(body) + body_sent, body_size - body_sent};
-    struct msghdr message = {};
-    message.msg_iov = parts;
-    message.msg_iovlen = count;
-    const ssize_t result = kernel_->sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t result = kernel_->send_parts(c->fd, parts, count, MSG_DONTWAIT);
     if (result < 0 && errno == EINTR) continue;
     if (result < 0 && is_for_later(errno)) return link_blocked(c, kAskWrite);
     if (result < 0) return KR_ERR_CLOSED;

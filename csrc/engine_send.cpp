@@ -46,15 +46,7 @@ void worker::deliver(connection *c, const struct iovec *parts, size_t count) {
   if ((c->flags & kDead) != 0) return;
   size_t sent = 0;
   if (c->output == nullptr) {
-    ssize_t result = 0;
-    if (count == 1) {
-      result = kernel_->send(c->fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL);
-    } else {
-      struct msghdr message = {};
-      message.msg_iov = const_cast<struct iovec *>(parts);
-      message.msg_iovlen = count;
-      result = kernel_->sendmsg(c->fd, &message, MSG_NOSIGNAL);
-    }
+    ssize_t result = kernel_->send_parts(c->fd, parts, count, 0);
     counters_.syscalls.add(1);
     if (result < 0) {
       if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR && errno != ENOBUFS && errno != ENOMEM) {

@@ -57,4 +57,12 @@ const system kKernel = {
     wall_seconds,
 };
 
+ssize_t system::send_parts(int fd, const struct iovec *parts, size_t count, int flags) const {
+  if (count == 1) return send(fd, parts[0].iov_base, parts[0].iov_len, flags | MSG_NOSIGNAL);
+  struct msghdr message = {};
+  message.msg_iov = const_cast<struct iovec *>(parts);
+  message.msg_iovlen = count;
+  return sendmsg(fd, &message, flags | MSG_NOSIGNAL);
+}
+
 }  // namespace kourier::net

@@ -26,6 +26,9 @@ struct system {
   bool (*is_readable)(int fd);     // without waiting; of a listening socket: a connection waits to be accepted
   uint64_t (*now_ms)();            // monotonic
   int64_t (*unix_seconds)();       // wall clock
+
+  // Sends the parts by one call: as sendmsg with MSG_NOSIGNAL, and cheaper where there is but one.
+  ssize_t send_parts(int fd, const struct iovec *parts, size_t count, int flags) const;
 };
 
 // The kernel itself.
