@@ -26,6 +26,16 @@ func TestAfterFuncOfAnEndedContextDoesNotCallAtOnce(t *testing.T) {
 	<-called
 }
 
+func TestNoMoreGoroutinesAreKeptThanAllowed(t *testing.T) {
+	t.Parallel()
+	p := &goroutinePool{idleMax: 1}
+	_, parked := p.next(make(chan bool, 1), true)
+	require.True(t, parked)
+	_, parked = p.next(make(chan bool, 1), true)
+	require.False(t, parked)
+	p.close()
+}
+
 // The timer of a sweep may have fired when the pool closes.
 func TestASweepAfterTheEndOfItsPoolDoesNothing(t *testing.T) {
 	t.Parallel()

@@ -50,20 +50,24 @@ func (p *goroutinePool) start(e *handlerEngine, h *handed) {
 
 // hurry wakes goroutines if something waits though those that were woken had their
 // turn, and reports whether something does. It is to be called until nothing does,
-// with a turn for others between two calls.
-func (p *goroutinePool) hurry(e *handlerEngine) bool {
+// with a turn for others between two calls, or once with last set, for which as
+// many are woken as there are to be served.
+func (p *goroutinePool) hurry(e *handlerEngine, last bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	waiting := len(p.queue) - p.begun
 	more := 1
-	if p.begunLately <= p.wokenLately { // none has come back for a second one: handlers block
+	switch {
+	case last:
+		more = waiting
+	case p.begunLately <= p.wokenLately: // none has come back for a second one: handlers block
 		more = 2 * max(p.wokenLately, 1)
 	}
 	p.wokenLately, p.begunLately = 0, 0
 	for range min(more, waiting) {
 		p.wake(e)
 	}
-	if waiting == 0 && p.woken > 0 {
+	if (waiting == 0 || last) && p.woken > 0 {
 		p.woken, p.used, p.width = 0, 0, p.used
 	}
 	return waiting > 0

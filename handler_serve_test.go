@@ -291,7 +291,7 @@ func (e *handlerEngine) start(batch ...*handed) {
 	for _, h := range batch {
 		p.start(e, h)
 	}
-	for p.hurry(e) {
+	for p.hurry(e, false) {
 		runtime.Gosched()
 	}
 }
@@ -308,17 +308,19 @@ func makeBatch(t *testing.T, count int) (batch []*handed, released chan uint32) 
 
 func TestOneGoroutineServesWhatDoesNotBlock(t *testing.T) {
 	t.Parallel()
-	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) {})
+	begin := make(chan struct{})
+	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) { <-begin })
 	batch, released := makeBatch(t, 50)
 	p := &s.engine.pools[0]
 	for _, h := range batch {
 		p.start(s.engine, h)
 	}
+	close(begin)
 	for range batch {
 		<-released
 	}
 	require.Equal(t, 1, p.woken)
-	require.False(t, p.hurry(s.engine))
+	require.False(t, p.hurry(s.engine, false))
 	require.Equal(t, 1, p.width)
 }
 
@@ -345,6 +347,25 @@ func TestHandlersThatBlockGetAGoroutineEach(t *testing.T) {
 	}
 }
 
+func TestTheLastHurryLeavesAGoroutineToEach(t *testing.T) {
+	t.Parallel()
+	var running sync.WaitGroup
+	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) {
+		running.Done()
+		running.Wait()
+	})
+	running.Add(50)
+	batch, released := makeBatch(t, 50)
+	p := &s.engine.pools[0]
+	for _, h := range batch {
+		p.start(s.engine, h)
+	}
+	p.hurry(s.engine, true)
+	for range batch {
+		<-released
+	}
+}
+
 func TestAGoroutineThatAHandlerEndsLeavesTheRestToOthers(t *testing.T) {
 	t.Parallel()
 	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) { runtime.Goexit() })
@@ -359,31 +380,31 @@ func TestGoroutinesAreKeptAndEnd(t *testing.T) {
 	ran := make(chan struct{})
 	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) { ran <- struct{}{} })
 	pool := &s.engine.pools[0]
+	pool.idleMax = 6
 	idle := func() int {
 		pool.mu.Lock()
 		defer pool.mu.Unlock()
 		return len(pool.idle)
 	}
 	start := func(count int) {
+		pool.width = count // as if the batch before had taken as many
 		batch, released := makeBatch(t, count)
 		for _, h := range batch {
 			pool.start(s.engine, h)
-		}
-		for pool.width == 0 && pool.hurry(s.engine) { // what is woken later is as many as the handlers took first
-			runtime.Gosched()
 		}
 		for range count {
 			<-ran
 			defer func() { <-released }()
 		}
+		require.False(t, pool.hurry(s.engine, false))
 	}
 	start(6)
-	require.Eventually(t, func() bool { return idle() == 4 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return idle() == 6 }, 5*time.Second, time.Millisecond)
 	pool.sweep()
-	start(3)
-	require.Eventually(t, func() bool { return idle() == 4 }, 5*time.Second, time.Millisecond)
+	start(5)
+	require.Eventually(t, func() bool { return idle() == 6 }, 5*time.Second, time.Millisecond)
 	pool.sweep()
-	require.Equal(t, 3, idle(), "one was not needed")
+	require.Equal(t, 5, idle(), "one was not needed")
 	pool.sweep()
 	require.Zero(t, idle())
 	require.Nil(t, pool.sweeper)

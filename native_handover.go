@@ -12,6 +12,10 @@ import (
 	"github.com/kourier-go/kourier/internal/abi"
 )
 
+// yieldMax is when a worker no longer waits for handlers: what Go's scheduler lets a
+// goroutine run before others have their turn.
+const yieldMax = 10 * time.Millisecond
+
 // A linkTable knows the links of a server's native core, and hands new ones to
 // the goroutines that serve them.
 type linkTable struct {
@@ -123,16 +127,21 @@ func (t *linkTable) forget(l *nativeLink) {
 //
 // Now and then the scheduler resumes the worker before goroutines that are ready:
 // only when it has come back twice without any being done are the others waiting.
+// When handlers compute for long, the other connections of the worker need not wait
+// for them: then it leaves a goroutine to each.
 func (t *linkTable) yield(worker uint32) {
+	pool := &t.handlers.pools[worker]
 	live := &t.shelves[worker].live
 	before := live.Load()
+	start := time.Now()
 	for idle := 0; idle < 2; {
 		if before > 0 {
 			runtime.Gosched()
 		}
-		waiting := t.handlers.pools[worker].hurry(t.handlers)
+		late := time.Since(start) >= yieldMax
+		waiting := pool.hurry(t.handlers, late)
 		after := live.Load()
-		if after == 0 {
+		if after == 0 || late {
 			return
 		}
 		if idle++; waiting || after < before {
