@@ -15,6 +15,8 @@ package kourier
 // #cgo nocallback kr_is_worker
 // #cgo noescape kr_link_read
 // #cgo nocallback kr_link_read
+// #cgo noescape kr_link_trailer
+// #cgo nocallback kr_link_trailer
 // #cgo noescape kr_link_write
 // #cgo nocallback kr_link_write
 // #cgo noescape kr_link_send_file
@@ -299,6 +301,20 @@ func (c *core) linkRead(id linkID, p []byte) (n int, code int, status int32) {
 	status = int32(C.kr_link_read(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection),
 		(*C.char)(unsafe.Pointer(unsafe.SliceData(p))), C.size_t(len(p)), &size, &refusal))
 	return int(size), int(refusal), status
+}
+
+func (c *core) linkTrailer(id linkID) (lines string, status int32) {
+	var room [256]byte
+	data := room[:]
+	for {
+		var size C.size_t
+		status = int32(C.kr_link_trailer(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection),
+			(*C.char)(unsafe.Pointer(unsafe.SliceData(data))), C.size_t(len(data)), &size))
+		if status != abi.ErrInvalid {
+			return string(data[:size]), status
+		}
+		data = make([]byte, size)
+	}
 }
 
 func (c *core) linkWrite(id linkID, head, body []byte) (n int, status int32) {

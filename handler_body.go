@@ -24,17 +24,18 @@ type requestBody struct {
 	writer *responseWriter // of the same request: sends 100 Continue
 	closed atomic.Bool     // by the handler or because it has returned
 
-	mu     sync.Mutex
-	data   []byte // unread, of a body that came whole
-	link   link   // the rest of an open body; nil: there is none
-	stream *bufio.Reader
-	left   int64 // bytes that were declared and not read; -1: chunked, so that none were declared
-	limit  int64 // the largest body that the core lets through, for the error
-	err    error // what all further reads return
+	mu      sync.Mutex
+	data    []byte // unread, of a body that came whole
+	link    link   // the rest of an open body; nil: there is none
+	stream  *bufio.Reader
+	left    int64  // bytes that were declared and not read; -1: chunked, so that none were declared
+	limit   int64  // the largest body that the core lets through, for the error
+	trailer string // the field lines behind it, as far as they have come, until Request.Trailer has them
+	err     error  // what all further reads return
 }
 
 // Read reads the body. The first read of one that the client holds back until it
-// is told to send tells it so. The error is io.ErrUnexpectedEOF if the client has
+// is told to send tells it so. When it returns io.EOF, Request.Trailer is filled. The error is io.ErrUnexpectedEOF if the client has
 // gone before the end, [http.ErrBodyReadAfterClose] after Close and after the
 // handler has returned, a [*http.MaxBytesError] beyond Config.MaxBodyBytes, and
 // one that wraps [os.ErrDeadlineExceeded] after the read deadline.
@@ -48,7 +49,12 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	return b.read(p)
+	n, err := b.read(p)
+	if errors.Is(err, io.EOF) && b.trailer != "" {
+		addTrailer(b.writer.request, b.trailer)
+		b.trailer = ""
+	}
+	return n, err
 }
 
 // Close makes later reads fail. It does not wait for the rest of the body.
@@ -88,8 +94,19 @@ func (b *requestBody) read(p []byte) (n int, err error) {
 		case errors.Is(err, io.EOF):
 			err = io.ErrUnexpectedEOF
 		}
+	} else if errors.Is(err, io.EOF) {
+		err = b.readTrailer()
 	}
 	return n, b.keep(err)
+}
+
+// readTrailer keeps what stands behind an open body in chunks, for Read. It returns
+// io.EOF, or why there is none. b.mu is held.
+func (b *requestBody) readTrailer() (err error) {
+	if b.trailer, err = b.link.readTrailer(); err != nil {
+		return err
+	}
+	return io.EOF
 }
 
 // keep remembers an error, which all later reads return; but for a deadline, which

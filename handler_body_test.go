@@ -122,6 +122,43 @@ func TestContinueIsSentOnTheFirstRead(t *testing.T) {
 	}
 }
 
+// Nobody but who reads the body changes the request: not even a body that was read
+// to make way for the answer.
+func TestTrailersAreThereOnceAReadHasToldTheEnd(t *testing.T) {
+	const chunk, end = "4\r\nbody\r\n", "0\r\nX-A: 1\r\n\r\n"
+	for _, parts := range [][2]string{{chunk + end, ""}, {chunk, end}, {"", chunk + end}} {
+		kept := make(chan *http.Request, 1)
+		s := newHandlerServer(t, func(w http.ResponseWriter, r *http.Request) {
+			announced := http.Header{"X-A": nil}
+			require.Equal(t, announced, r.Trailer)
+			if r.URL.Path == "/unread" {
+				kept <- r
+				return
+			}
+			body := make([]byte, 4)
+			_, err := io.ReadFull(r.Body, body[:3])
+			require.NoError(t, err)
+			require.Equal(t, announced, r.Trailer)
+			_, _ = w.Write(sized(10_000))
+			require.Equal(t, announced, r.Trailer)
+			_, err = io.ReadAll(r.Body)
+			require.NoError(t, err)
+			require.Equal(t, http.Header{"X-A": {"1"}}, r.Trailer)
+			r.Trailer.Set("X-A", "2")
+			_, err = r.Body.Read(body)
+			require.Equal(t, io.EOF, err)
+			require.Equal(t, http.Header{"X-A": {"2"}}, r.Trailer, "they come once")
+		})
+		for _, path := range []string{"/", "/unread"} {
+			conn, reader := s.send(request("POST", path, "HTTP/1.1", "Transfer-Encoding: chunked", "Trailer: x-a") + parts[0])
+			_, err := io.WriteString(conn, parts[1])
+			require.NoError(t, err)
+			require.False(t, s.answer(reader).Close)
+		}
+		require.Equal(t, http.Header{"X-A": nil}, (<-kept).Trailer)
+	}
+}
+
 func TestBodiesCannotBeReadTooLate(t *testing.T) {
 	bodies := make(chan io.Reader, 1)
 	s := newHandlerServer(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -355,6 +392,17 @@ func TestErrorsOfBodies(t *testing.T) {
 			require.EqualError(t, got, text)
 		}
 
+	})
+	t.Run("no trailer", func(t *testing.T) {
+		s := newHandlerServer(t, handler)
+		reads := make(chan struct{}, 10)
+		s.setup = func(l *streamLink) { l.reads, l.lost = reads, errPeerGone }
+		conn, reader := s.send(post("Transfer-Encoding: chunked"))
+		<-reads
+		_, err := io.WriteString(conn, "0\r\n\r\n")
+		require.NoError(t, err)
+		require.True(t, s.answer(reader).Close)
+		require.Equal(t, errPeerGone, got)
 	})
 	t.Run("deadline, moved", func(t *testing.T) {
 		s := newHandlerServer(t, nil)

@@ -25,10 +25,11 @@ import (
 
 // A streamLink is a link over a net.Conn, in the core's place.
 type streamLink struct {
-	conn   net.Conn
-	input  *bufio.Reader
-	body   io.Reader // of the open request
-	sendOK bool      // sendFile works
+	conn    net.Conn
+	input   *bufio.Reader
+	body    io.Reader // of the open request
+	trailer *trailerReader
+	sendOK  bool // sendFile works
 
 	mu        sync.Mutex
 	onGoneF   func()
@@ -37,6 +38,7 @@ type streamLink struct {
 	writeErr  error
 	released  chan uint32
 	refusal   error // what readBody returns in place of data
+	lost      error // what readTrailer returns in place of lines
 	sentFiles int64
 	reads     chan struct{} // if set, gets a value before each read of the body
 }
@@ -54,6 +56,8 @@ func (l *streamLink) readBody(p []byte) (int, error) {
 	}
 	return 0, err
 }
+
+func (l *streamLink) readTrailer() (string, error) { return l.trailer.lines.String(), l.lost }
 
 func (l *streamLink) write(head, body []byte) (int, error) {
 	l.mu.Lock()
@@ -280,7 +284,8 @@ func readHanded(t *testing.T, l *streamLink) *handed {
 // openBody has readBody read the body of raw.
 func (l *streamLink) openBody(raw *abi.Request) {
 	if raw.Flags&abi.RequestChunked != 0 {
-		l.body = io.MultiReader(httputil.NewChunkedReader(l.input), &lineEndReader{l.input})
+		l.trailer = &trailerReader{from: l.input}
+		l.body = io.MultiReader(httputil.NewChunkedReader(l.input), l.trailer)
 		return
 	}
 	l.body = &exactReader{l.input, declaredOf(raw)}
@@ -304,15 +309,21 @@ func (r *exactReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A lineEndReader reads the end of a trailer section without trailers, as no bytes.
-type lineEndReader struct{ from *bufio.Reader }
+// A trailerReader reads a trailer section as no bytes, and keeps its field lines.
+type trailerReader struct {
+	from  *bufio.Reader
+	lines strings.Builder
+	ended bool
+}
 
-func (r *lineEndReader) Read([]byte) (int, error) {
-	if r.from != nil {
-		_, err := r.from.Discard(2)
-		r.from = nil
+func (r *trailerReader) Read([]byte) (int, error) {
+	for !r.ended {
+		line, err := r.from.ReadString('\n')
 		if err != nil {
 			return 0, io.ErrUnexpectedEOF
+		}
+		if r.ended = line == "\r\n"; !r.ended {
+			r.lines.WriteString(line)
 		}
 	}
 	return 0, io.EOF
@@ -350,9 +361,9 @@ func makeHanded(t testing.TB, l link, text string) (*handed, int) {
 		raw = parsed
 		raw.Base, raw.Fields = base, fields
 		at += len(head)
-		body, used, complete := takeBody(h.block[at:], chunked, declaredOf(&raw))
+		body, trailerSize, used, complete := takeBody(h.block[at:], chunked, declaredOf(&raw))
 		whole := abi.MakeRequest(nil, nil, body)
-		raw.Body, raw.BodySize = whole.Body, whole.BodySize
+		raw.Body, raw.BodySize = whole.Body, uint64(len(body)-trailerSize)
 		at += used
 		if !complete {
 			raw.Flags |= abi.RequestBodyOpen
@@ -370,20 +381,24 @@ func makeHanded(t testing.TB, l link, text string) (*handed, int) {
 	return h, at
 }
 
-// takeBody returns the body at the beginning of data, and its size there.
-func takeBody(data []byte, chunked bool, declared int64) (body []byte, used int, complete bool) {
+// takeBody returns the body at the beginning of data with the trailer section behind
+// it, whose size is trailerSize, and the size of both in data.
+func takeBody(data []byte, chunked bool, declared int64) (body []byte, trailerSize, used int, complete bool) {
 	if !chunked {
 		if int64(len(data)) < declared {
-			return nil, 0, false
+			return nil, 0, 0, false
 		}
-		return data[:declared:declared], int(declared), true
+		return data[:declared:declared], 0, int(declared), true
 	}
-	end := bytes.Index(data, []byte("0\r\n\r\n"))
-	if end < 0 {
-		return nil, 0, false
+	unread := bytes.NewReader(data)
+	from := bufio.NewReader(unread)
+	trailer := &trailerReader{from: from}
+	body, err := io.ReadAll(io.MultiReader(httputil.NewChunkedReader(from), trailer))
+	if err != nil {
+		return nil, 0, 0, false
 	}
-	body, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(data)))
-	return body, end + 5, err == nil
+	section := trailer.lines.String() + "\r\n"
+	return append(body, section...), len(section), len(data) - unread.Len() - from.Buffered(), true
 }
 
 // exchange sends text on a new connection and returns all that comes back, when

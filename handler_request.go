@@ -1,6 +1,7 @@
 package kourier
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -203,6 +204,7 @@ func (x *exchange) frame(e *handlerEngine, h *handed, raw *abi.Request, r *http.
 		x.body.link = h.link
 	} else {
 		x.body.data = raw.BodyBytes()
+		x.body.trailer = strings.Clone(raw.TrailerLines()) // a kept value would hold the memory of the body
 	}
 	r.Body = &x.body
 }
@@ -219,8 +221,7 @@ func declaredLength(header http.Header) int64 {
 }
 
 // takeTrailer makes Request.Trailer of the names that the client announces, and
-// removes the announcement. The values are not known: the core checks trailer
-// fields and drops them.
+// removes the announcement. The core has refused those that no trailer can have.
 func takeTrailer(header http.Header) http.Header {
 	announced, ok := header["Trailer"]
 	if !ok {
@@ -230,16 +231,30 @@ func takeTrailer(header http.Header) http.Header {
 	var trailer http.Header
 	for _, list := range announced {
 		for name := range strings.SplitSeq(list, ",") {
-			name = http.CanonicalHeaderKey(trimOWS(name))
-			switch name {
-			case "", "Transfer-Encoding", "Trailer", "Content-Length":
+			if name = trimOWS(name); name == "" {
 				continue
 			}
 			if trailer == nil {
 				trailer = http.Header{}
 			}
-			trailer[name] = nil
+			trailer[http.CanonicalHeaderKey(name)] = nil
 		}
 	}
 	return trailer
+}
+
+// addTrailer puts the fields of a trailer section into Request.Trailer as net/http
+// does, also those that were not announced: into the map that is there, which a copy
+// of the request may share.
+func addTrailer(r *http.Request, lines string) {
+	fields := http.Header{}
+	for line := range strings.SplitSeq(strings.TrimSuffix(lines, "\r\n"), "\r\n") {
+		name, value, _ := strings.Cut(line, ":")
+		fields.Add(name, trimOWS(value))
+	}
+	if r.Trailer == nil {
+		r.Trailer = fields
+		return
+	}
+	maps.Copy(r.Trailer, fields)
 }

@@ -45,6 +45,10 @@ func TestRequestsAreThoseOfNetHTTP(t *testing.T) {
 		"chunked":           request("POST", "/", "HTTP/1.1", "Transfer-Encoding: chunked") + "4\r\nbody\r\n0\r\n\r\n",
 		"chunked and empty": request("POST", "/", "HTTP/1.1", "Transfer-Encoding: chunked") + "0\r\n\r\n",
 		"trailer announced": request("POST", "/", "HTTP/1.1", "Transfer-Encoding: chunked", "Trailer: x-a, X-B", "Trailer: x-c") + "0\r\n\r\n",
+		"trailer sent": request("POST", "/", "HTTP/1.1", "Transfer-Encoding: chunked", "Trailer: X-A, x-b,, X-C") +
+			"4\r\nbody\r\n0\r\nx-b:1\r\nX-C: \t2, 3 \t\r\nX-B: 4\r\nUNASKED: \xe9\r\nX-C:\r\n\r\n",
+		"trailer unasked":   request("POST", "/", "HTTP/1.1", "Transfer-Encoding: chunked") + "4\r\nbody\r\n0\r\nx-a: 1\r\n\r\n",
+		"trailer, no body":  request("POST", "/", "HTTP/1.1", "Transfer-Encoding: chunked", "Trailer: X-A") + "0\r\nX-A: 1\r\n\r\n",
 		"trailer unchunked": request("GET", "/", "HTTP/1.1", "Trailer: X-A"),
 		"expect":            request("POST", "/", "HTTP/1.1", "Content-Length: 4", "Expect: 100-continue") + "body",
 	} {

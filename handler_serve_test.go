@@ -423,6 +423,7 @@ type memoryLink struct {
 var memoryRemote = netip.MustParseAddrPort("192.0.2.1:54321")
 
 func (l *memoryLink) readBody([]byte) (int, error) { return 0, io.EOF }
+func (l *memoryLink) readTrailer() (string, error) { return "", nil }
 func (l *memoryLink) write(head, body []byte) (int, error) {
 	l.sent += len(head) + len(body)
 	return len(head) + len(body), nil

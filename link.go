@@ -9,7 +9,7 @@ import (
 
 // A link is a connection of the core that a goroutine has taken over, with some
 // of its requests, to answer them and give it back. It is used by one goroutine
-// at a time, but for readBody, setReadDeadline, setWriteDeadline and the
+// at a time, but for readBody, readTrailer, setReadDeadline, setWriteDeadline and the
 // addresses, which may run beside anything. Its calls block like those of a
 // net.Conn, and end with an error that wraps net.ErrClosed when the server closes.
 type link interface {
@@ -19,6 +19,10 @@ type link interface {
 	// large; os.ErrDeadlineExceeded after the read deadline, or when the body comes
 	// more slowly than Config.MinBodyRate. After an error, the same again, but after a deadline that was moved.
 	readBody(p []byte) (int, error)
+
+	// readTrailer returns the trailer section of a chunked body that readBody has
+	// read to its end: checked field lines, each with its CRLF.
+	readTrailer() (lines string, err error)
 
 	// write sends head and then body, all of both unless there is an error:
 	// os.ErrDeadlineExceeded after the write deadline or when the peer reads more

@@ -145,6 +145,9 @@ func TestHandlersSeeRequestsAsNetHTTPMakesThem(t *testing.T) {
 			"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n":         501,
 			"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx":             400,
 			"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: x\r\n\r\nx": 417,
+			postChunked("/", "", "Trailer: A, content-length"):                      400,
+			postChunked("/", "", "Trailer: Trailer"):                                400,
+			postChunked("/", "", "Trailer: Transfer-Encoding"):                      400,
 		} {
 			a := dial(t, address).ask(text)
 			require.Equal(t, code, a.StatusCode, "%q", text)

@@ -184,6 +184,17 @@ func (l *nativeLink) readBody(p []byte) (int, error) {
 	}
 }
 
+func (l *nativeLink) readTrailer() (string, error) {
+	if l.ended.Load() {
+		return "", errPeerGone
+	}
+	lines, status := l.core.linkTrailer(l.id)
+	if status != abi.OK {
+		return "", errPeerGone
+	}
+	return lines, nil
+}
+
 func (l *nativeLink) write(head, body []byte) (n int, err error) {
 	if l.writing.expired() {
 		return 0, os.ErrDeadlineExceeded

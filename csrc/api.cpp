@@ -60,6 +60,11 @@ kr_status kr_link_read(kr_core *core, uint32_t worker, uint64_t connection, char
   return core->engine.worker_at(worker)->link_read(connection, data, capacity, size_out, code_out);
 }
 
+kr_status kr_link_trailer(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
+                          size_t *size_out) {
+  return core->engine.worker_at(worker)->link_trailer(connection, data, capacity, size_out);
+}
+
 kr_status kr_link_write(kr_core *core, uint32_t worker, uint64_t connection, const char *head, size_t head_size,
                         const char *body, size_t body_size, size_t *size_out) {
   return core->engine.worker_at(worker)->link_write(connection, head, head_size, body, body_size, size_out);

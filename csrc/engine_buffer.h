@@ -18,8 +18,11 @@ struct request_progress {
   bool continue_wanted = false;  // 100 Continue is to be sent before the body is waited for
   uint8_t method_id = 0;
   uint64_t content_length = 0;
-  uint64_t body_size = 0;  // decoded so far, with chunked framing
+  uint64_t body_size = 0;  // decoded so far, with chunked framing, and what has come of the trailer section
   http::chunked_decoder decoder;
+
+  // Of body_size: content.
+  uint64_t content_size() const { return body_size - decoder.trailer_size(); }
 };
 
 // When bytes must have come, or have been taken, so that a peer below the least
@@ -56,7 +59,8 @@ struct input_buffer {
   request_progress progress;
 
   // Of a link's request whose body is open: progress.content_length is what is still to come with
-  // body_framing::length, and progress.body_size counts the bytes from `begin` on that are decoded already.
+  // body_framing::length. With body_framing::chunked, progress.body_size counts the bytes of content from `begin` on
+  // that are decoded already, and data() begins with what has come of the trailer section.
   bool body_open;
   kr_status body_status;  // what kr_link_read answers from now on, unless KR_OK
   bool body_ended;

@@ -108,26 +108,46 @@ kr_status worker::link_read(uint64_t id, char *data, size_t capacity, size_t *si
 
 kr_status worker::read_chunked(connection *c, char *data, size_t capacity, size_t *size_out, uint16_t *code_out) {
   input_buffer *input = c->input;
+  http::chunked_decoder &decoder = input->progress.decoder;
   while (*size_out == 0 && !input->body_ended) {
+    const size_t trailer_size = decoder.trailer_size();
     if (input->begin == input->size) {
-      input->begin = input->size = 0;
-      const ssize_t result = kernel_->recv(c->fd, input->data(), input->room(), MSG_DONTWAIT);
+      input->begin = input->size = trailer_size;
+      const ssize_t result = kernel_->recv(c->fd, input->data() + trailer_size, input->room(), MSG_DONTWAIT);
       if (result < 0 && is_for_later(errno)) return link_blocked(c, kAskRead);
       if (result <= 0) return input->body_status = KR_ERR_CLOSED;
-      input->size = static_cast<size_t>(result);
+      input->size += static_cast<size_t>(result);
     }
+    size_t written = 0;
     size_t consumed = 0;
-    const http::verdict verdict = input->progress.decoder.decode(data, input->data() + input->begin,
-                                                                 std::min(capacity, input->size - input->begin),
-                                                                 config_.body_size_max, size_out, &consumed);
+    const http::verdict verdict =
+        decoder.decode(data, input->data() + input->begin, std::min(capacity, input->size - input->begin),
+                       config_.body_size_max, &written, &consumed);
     input->begin += consumed;
     input->body_ended = verdict == http::verdict::done;
     if (verdict == http::verdict::bad) {
-      *size_out = 0;
-      *code_out = input->progress.decoder.status();
+      *code_out = decoder.status();
       return input->body_status = KR_ERR_REFUSED;
     }
+    // What came of the trailer section goes before `begin`, where as many octets were just taken from.
+    const size_t trailer_written = decoder.trailer_size() - trailer_size;
+    *size_out = written - trailer_written;
+    KR_ASSERT(decoder.trailer_size() <= input->begin);
+    std::memcpy(input->data() + trailer_size, data + *size_out, trailer_written);
   }
+  return KR_OK;
+}
+
+kr_status worker::link_trailer(uint64_t id, char *data, size_t capacity, size_t *size_out) const {
+  *size_out = 0;
+  const connection *c = link_of(id);
+  if (c == nullptr) return KR_ERR_CLOSED;
+  input_buffer *input = c->input;
+  if (input == nullptr || !input->body_ended || input->progress.framing != http::body_framing::chunked) return KR_OK;
+  constexpr size_t kEmptyLineSize = 2;
+  *size_out = input->progress.decoder.trailer_size() - kEmptyLineSize;
+  if (*size_out > capacity) return KR_ERR_INVALID;
+  if (*size_out != 0) std::memcpy(data, input->data(), *size_out);
   return KR_OK;
 }
 

@@ -25,8 +25,8 @@ constexpr size_t kInputRoomMin = 256;
 constexpr size_t kBodyRoomMax = 64 * 1024;
 // What a slow start may not cost: a new buffer has room for this much beyond what it holds.
 constexpr size_t kInputRoomFirst = 128;
-// A chunked body is received into a buffer of this size when a link reads it.
-constexpr size_t kChunkedRoom = 8 * 1024;
+// A chunked body is received into a buffer of this size when a link reads it, in which the trailer section stays.
+constexpr size_t kChunkedRoom = http::chunked_decoder::kTrailerSizeMax + 4 * 1024;
 
 constexpr std::string_view kPrefaceHead = "PRI * HTTP/2.0\r\n\r\n";
 
@@ -301,13 +301,11 @@ bool worker::take_body(intake *in) {
       return false;
     }
     complete = verdict == http::verdict::done;
-    in->body_size = progress.body_size + written;
     in->body_taken = progress.body_size + consumed;
-    if (!complete) {
-      // The framing is gone; what comes next is received behind the decoded bytes.
-      progress.body_size += written;
-      in->size = progress.head_size + progress.body_size;
-    }
+    progress.body_size += written;
+    in->body_size = progress.content_size();
+    // The framing is gone; what comes next is received behind the decoded bytes.
+    if (!complete) in->size = progress.head_size + progress.body_size;
   }
   // A client that has begun to send the body does not wait (RFC 9110 §10.1.1).
   if (received != 0) progress.continue_wanted = false;
@@ -325,7 +323,7 @@ bool worker::leaves_body_open(const request_progress &progress) const {
   if (!hands_over()) return false;
   if (progress.continue_wanted) return true;
   const bool by_length = progress.framing == http::body_framing::length;
-  return (by_length ? progress.content_length : progress.body_size + 1) > config_.body_collect_max;
+  return (by_length ? progress.content_length : progress.content_size() + 1) > config_.body_collect_max;
 }
 
 // Makes a buffer of what has come of the body.
@@ -339,9 +337,14 @@ bool worker::open_body(intake *in) {
     in->size = 0;
     return false;
   }
-  std::memcpy(input->data(), in->data + in->progress.head_size, size);
+  const char *body = in->data + in->progress.head_size;
+  const size_t trailer_size = chunked ? in->progress.decoder.trailer_size() : 0;
+  std::memcpy(input->data(), body + size - trailer_size, trailer_size);
+  std::memcpy(input->data() + trailer_size, body, size - trailer_size);
   input->size = size;
+  input->begin = trailer_size;
   input->progress = in->progress;
+  input->progress.body_size -= trailer_size;
   input->body_open = true;
   in->open_body = input;
   in->body_size = 0;

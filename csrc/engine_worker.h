@@ -57,6 +57,7 @@ class worker {
 
   // kr_link_*: any thread that has the link.
   kr_status link_read(uint64_t id, char *data, size_t capacity, size_t *size_out, uint16_t *code_out);
+  kr_status link_trailer(uint64_t id, char *data, size_t capacity, size_t *size_out) const;
   kr_status link_write(uint64_t id, const char *head, size_t head_size, const char *body, size_t body_size,
                        size_t *size_out);
   kr_status link_send_file(uint64_t id, int file, int64_t *offset, size_t size);

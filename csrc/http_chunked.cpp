@@ -52,8 +52,6 @@ constexpr uint16_t kExtensionLineMax = 1024;
 // Extension octets in all: this many for nothing, and one more for each octet of
 // content. Else a body of one octet chunks is a cheap way to keep a core busy.
 constexpr uint64_t kExtensionTotalFree = 8192;
-constexpr uint16_t kTrailerSizeMax = 8192;
-constexpr uint8_t kTrailerCountMax = 128;
 
 constexpr uint64_t kHashStart = 0xcbf29ce484222325;
 
@@ -270,7 +268,10 @@ verdict chunked_decoder::decode(char *out, const char *in, size_t size, uint64_t
   size_t written = 0;
   while (at < size && state_ != state::done && state_ != state::bad) {
     if (state_ != state::data) {
-      step(static_cast<uint8_t>(in[at++]), body_size_max);
+      const char octet = in[at++];
+      const uint16_t trailer_before = trailer_size_;
+      step(static_cast<uint8_t>(octet), body_size_max);
+      if (trailer_size_ != trailer_before) out[written++] = octet;
       continue;
     }
     const auto block = static_cast<size_t>(std::min<uint64_t>(chunk_remaining_, size - at));

@@ -13,7 +13,9 @@ field_id identify_field(const char *name, size_t size) {
     case 6:
       return equals_ignoring_case(name, size, "expect") ? field_id::expect : field_id::other;
     case 7:
-      return equals_ignoring_case(name, size, "upgrade") ? field_id::upgrade : field_id::other;
+      return equals_ignoring_case(name, size, "upgrade")   ? field_id::upgrade
+             : equals_ignoring_case(name, size, "trailer") ? field_id::trailer
+                                                           : field_id::other;
     case 10:
       return equals_ignoring_case(name, size, "connection") ? field_id::connection : field_id::other;
     case 14:
@@ -102,6 +104,15 @@ void add_expect(const char *data, slice value, field_facts *facts) {
   });
 }
 
+void add_trailer(const char *data, slice value, field_facts *facts) {
+  for_each_element(data + value.offset, value.size, [facts](const char *element, size_t size) {
+    facts->announces_framing |= equals_ignoring_case(element, size, "transfer-encoding") ||
+                                equals_ignoring_case(element, size, "content-length") ||
+                                equals_ignoring_case(element, size, "trailer");
+    return true;
+  });
+}
+
 }  // namespace
 
 bool add_field(field_id id, const char *data, slice value, field_facts *facts, refusal *refusal_out) {
@@ -121,6 +132,9 @@ bool add_field(field_id id, const char *data, slice value, field_facts *facts, r
       return true;
     case field_id::upgrade:
       facts->has_upgrade = true;
+      return true;
+    case field_id::trailer:
+      add_trailer(data, value, facts);
       return true;
     case field_id::other:
       return true;
@@ -152,6 +166,8 @@ bool finish_framing(const field_facts &facts, kr_request *request, head_facts *h
                         (facts.te_chunked_count == 0 && !facts.te_unknown);
     if (faulty) return refuse(400, KR_REASON_BAD_TRANSFER_ENCODING, refusal_out);
     if (facts.te_unknown) return refuse(501, KR_REASON_BAD_TRANSFER_ENCODING, refusal_out);
+    // RFC 9110 §6.5.1: whatever frames a message cannot stand behind it.
+    if (facts.announces_framing) return refuse(400, KR_REASON_BAD_TRAILER, refusal_out);
     head->framing = body_framing::chunked;
     request->flags |= KR_REQUEST_CHUNKED;
   } else if (facts.has_length) {

@@ -10,7 +10,7 @@
 
 namespace kourier::http {
 
-enum class field_id : uint8_t { other, host, content_length, transfer_encoding, connection, expect, upgrade };
+enum class field_id : uint8_t { other, host, content_length, transfer_encoding, connection, expect, upgrade, trailer };
 
 struct refusal {
   uint16_t status;
@@ -33,14 +33,16 @@ struct field_facts {
   bool has_upgrade;
   bool expects_continue;
   bool expects_other;
+  bool announces_framing;  // a Trailer field lists what is no trailer: a field that frames the message
 };
 
 // Bit (size & 31) of entry (first letter & 31) is set when a field name of that
 // size and first letter may be one of field_id. One load and one test tell most
-// names from the six that matter.
+// names from the seven that matter.
 constexpr std::array<uint32_t, 32> make_name_filter() {
   std::array<uint32_t, 32> filter{};
-  for (const char *name : {"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"}) {
+  for (const char *name :
+       {"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "trailer"}) {
     size_t size = 0;
     while (name[size] != 0) ++size;
     filter[name[0] & 31] |= 1U << size;

@@ -176,7 +176,7 @@ KR_INLINE bool is_content_length(const char *name, uint32_t name_size) {
          (load<uint64_t>(name + 6) | kLower8) == 0x6874676e656c2d74ULL;                   // "t-length"
 }
 
-// A field whose name may be one of the six that matter, and its trimmed value. What it
+// A field whose name may be one of the seven that matter, and its trimmed value. What it
 // says goes into the record; *rare_out: finish_rare has to judge.
 template <class K>
 KR_INLINE bool read_known(const char *data, uint64_t size, const char *name, uint32_t name_size, slice value,

@@ -91,7 +91,9 @@ typedef struct kr_field {
 typedef struct kr_request {
   const char *base;       /* the head; all offsets below count from here */
   const kr_field *fields; /* field_count field lines, in the order received; shared by requests with equal heads */
-  const char *body;       /* body_size bytes, chunked framing removed */
+  const char *body;       /* body_size bytes, chunked framing removed. With KR_REQUEST_CHUNKED and without
+                             KR_REQUEST_BODY_OPEN the trailer section stands behind them as received: field lines, checked,
+                             and the empty line that ends it */
   uint64_t body_size;
   uint64_t connection; /* generation << 32 | slot; equal for the requests of one connection */
   uint32_t method_offset;
@@ -188,20 +190,28 @@ kr_status kr_batch_write(kr_batch *batch, uint32_t index, const char *data, size
 /* A connection that the receiver takes over with KR_ANSWER_LATER is a link: until
  * kr_link_release or kr_link_detach the core does nothing with it but watch for its
  * peer. The functions below are for links only; any thread may call them, also before
- * on_batch has returned, one thread at a time, but for kr_link_read, which may run
- * beside kr_link_write and kr_link_send_file. Nothing may run beside the call that
- * ends the link. `worker` and `connection` are those of
- * the batch and the request. They do not block, and fail with KR_ERR_CLOSED once
- * kr_interrupt has been called. */
+ * on_batch has returned, one thread at a time, but for kr_link_read and
+ * kr_link_trailer, of which one may run beside kr_link_write and kr_link_send_file.
+ * Nothing may run beside the call that ends the link. `worker` and `connection` are
+ * those of the batch and the request. They do not block, and fail with KR_ERR_CLOSED
+ * once kr_interrupt has been called. */
 
 /* Reads the body of the request with KR_REQUEST_BODY_OPEN, without its framing.
- * KR_OK: *size_out bytes, 0 only at the end of the body. KR_ERR_BLOCKED: nothing
+ * KR_OK: *size_out bytes, 0 only at the end of the body; what `data` has room for
+ * beyond them may be overwritten. KR_ERR_BLOCKED: nothing
  * has come; KR_NOTICE_READABLE will. KR_ERR_CLOSED: the peer has gone before the
  * end. KR_ERR_REFUSED: the framing is broken, or the body exceeds body_size_max;
  * *code_out is the status code to answer with. After an error, and after the end,
  * the same again. */
 kr_status kr_link_read(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
                        size_t *size_out, uint16_t *code_out);
+
+/* Copies the trailer section of a chunked body whose end kr_link_read has told, RFC 9112 §7.1.2: *size_out bytes of
+ * checked field lines as received, each with its CRLF, at most 8 KiB. 0 before the end, and where there are none.
+ * KR_ERR_INVALID when they are more than capacity: *size_out says how much, and nothing was copied. They stay there
+ * until the link ends. */
+kr_status kr_link_trailer(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
+                          size_t *size_out);
 
 /* Sends `head`, then `body`. KR_OK: all; KR_ERR_BLOCKED: *size_out bytes of both
  * together; KR_NOTICE_WRITABLE will come. KR_ERR_CLOSED: the connection is lost. */

@@ -57,6 +57,18 @@ std::string described(const kr_request &r) {
   return text.append(r.base + r.target_offset, r.target_size);
 }
 
+// The body of a request that came whole, and the field lines behind it.
+std::string content_of(const kr_request &r) {
+  std::string text(r.body, r.body_size);
+  if ((r.flags & (KR_REQUEST_CHUNKED | KR_REQUEST_BODY_OPEN)) != KR_REQUEST_CHUNKED) return text;
+  const char *line = r.body + r.body_size;
+  while (*line != '\r') {
+    while (*line != '\n') text += *line++;
+    text += *line++;
+  }
+  return text;
+}
+
 std::string answer_of(const std::string &body) {
   return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
@@ -87,7 +99,7 @@ void take_over(receiver *to, kr_batch *batch, uint32_t index) {
     const kr_request &r = batch->requests[i];
     if (r.answer_flags != 0 || r.connection != connection) __builtin_trap();
     if (i != index) to->taken.answers += answer_of(to->taken.body);
-    to->taken.body = described(r).append(r.body, r.body_size);
+    to->taken.body = described(r) + content_of(r);
     to->taken.body_open = (r.flags & KR_REQUEST_BODY_OPEN) != 0;
     to->taken.keep_alive = (r.flags & KR_REQUEST_KEEP_ALIVE) != 0;
   }
@@ -104,7 +116,7 @@ void answer(void *ctx, kr_batch *batch) {
       take_over(to, batch, i);
       return;
     }
-    const std::string text = answer_of(described(r).append(r.body, r.body_size));
+    const std::string text = answer_of(described(r) + content_of(r));
     if (send_size_max != SIZE_MAX || text.size() > batch->out_capacity - batch->out_size) {
       const kr_status status = static_cast<engine::callback_batch *>(batch)->owner->write(i, text.data(), text.size());
       if (status == KR_ERR_BLOCKED) blocked = r.connection;
@@ -198,11 +210,20 @@ struct server {
       l->body.append(data, size);
       if (status == KR_OK && size == 0) l->body_open = false;
     }
+    if (status == KR_OK) l->body += trailer_of(id);
     if (status == KR_ERR_BLOCKED) return;
     l->connection = UINT64_MAX;
     refused = status == KR_ERR_REFUSED ? code : 0;
     write(id, status == KR_OK ? l->answers + answer_of(l->body) : l->answers);
     worker->link_release(id, status == KR_OK && l->keep_alive ? KR_RELEASE_KEEP : KR_RELEASE_CLOSE);
+  }
+
+  std::string trailer_of(uint64_t id) {
+    size_t size = 0;
+    if (worker->link_trailer(id, nullptr, 0, &size) == KR_OK) return "";
+    std::string lines(size, 0);
+    if (worker->link_trailer(id, lines.data(), size, &size) != KR_OK || size != lines.size()) __builtin_trap();
+    return lines;
   }
 
   void write(uint64_t id, const std::string &text) {

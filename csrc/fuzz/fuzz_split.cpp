@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "http_chunked.h"
@@ -58,6 +59,7 @@ struct body_result {
   uint16_t status = 0;
   size_t consumed = 0;
   std::vector<char> content;
+  std::string trailer;
 };
 
 body_result decode(const char *data, const std::vector<size_t> &ends) {
@@ -70,7 +72,11 @@ body_result decode(const char *data, const std::vector<size_t> &ends) {
     size_t consumed = 0;
     result.outcome = decoder.decode(piece.data(), piece.data(), piece.size(), kBodySizeMax, &written, &consumed);
     require(written <= consumed && consumed <= piece.size());
-    result.content.insert(result.content.end(), piece.begin(), piece.begin() + static_cast<ptrdiff_t>(written));
+    const size_t trailer_size = decoder.trailer_size() - result.trailer.size();
+    require(trailer_size <= written);
+    const char *trailer = piece.data() + (written - trailer_size);
+    result.content.insert(result.content.end(), static_cast<const char *>(piece.data()), trailer);
+    result.trailer.append(trailer, trailer_size);
     result.consumed += consumed;
     at = end;
     if (result.outcome != verdict::more) break;
@@ -84,7 +90,13 @@ void check_body(const char *data, size_t size, const std::vector<size_t> &ends) 
   const body_result whole = decode(data, {size});
   const body_result cut = decode(data, ends);
   require(whole.outcome == cut.outcome && whole.status == cut.status && whole.consumed == cut.consumed);
-  require(whole.content == cut.content);
+  require(whole.content == cut.content && whole.trailer == cut.trailer);
+  if (whole.outcome == verdict::done) {
+    // It ends at its first empty line, and nowhere else.
+    const size_t end = whole.trailer.compare(0, 2, "\r\n") == 0 ? 2 : whole.trailer.find("\r\n\r\n") + 4;
+    require(end == whole.trailer.size());
+    require(whole.trailer == std::string(data + whole.consumed - end, end));
+  }
   require((whole.outcome == verdict::bad) == (whole.status != 0));
 }
 

@@ -66,8 +66,7 @@ class LinkTest : public WorkerTest {
     link l{id, {}};
     for (uint32_t k = i; k < b->count && r[k].connection == id; ++k) {
       EXPECT_EQ(0, r[k].answer_flags) << "what the core answers is not taken over";
-      l.requests.push_back({std::string(r[k].base + r[k].path_offset, r[k].path_size),
-                            std::string(r[k].body, r[k].body_size), r[k].flags});
+      l.requests.push_back({std::string(r[k].base + r[k].path_offset, r[k].path_size), content_of(r[k]), r[k].flags});
     }
     r[i].answer_flags = KR_ANSWER_LATER;
     links_.push_back(std::move(l));
@@ -99,6 +98,16 @@ class LinkTest : public WorkerTest {
       EXPECT_LE(size, capacity);
       body->append(data.data(), size);
     }
+  }
+  std::string trailer_of(uint64_t id) {
+    size_t size = 0;
+    if (worker_->link_trailer(id, nullptr, 0, &size) == KR_OK) return "";
+    std::string lines(size, 0);
+    EXPECT_EQ(KR_ERR_INVALID, worker_->link_trailer(id, lines.data(), size - 1, &size));
+    EXPECT_EQ(std::string(size, 0), lines);
+    EXPECT_EQ(KR_OK, worker_->link_trailer(id, lines.data(), size, &size));
+    EXPECT_EQ(size, lines.size());
+    return lines;
   }
   void answer_and_release(const link &l, uint32_t how = KR_RELEASE_KEEP) {
     std::string text;
@@ -141,6 +150,7 @@ class LinkTest : public WorkerTest {
           worker_->link_release(l.id, KR_RELEASE_ABORT);
           continue;
         }
+        last->body += trailer_of(l.id);
       }
       answer_and_release(l, (last->flags & KR_REQUEST_KEEP_ALIVE) != 0 ? KR_RELEASE_KEEP : KR_RELEASE_CLOSE);
     }
@@ -239,6 +249,7 @@ TEST_F(LinkTest, AReleasedIdFindsNothing) {
   int fd = -1;
   EXPECT_EQ(KR_ERR_CLOSED, write(l.id, "x"));
   EXPECT_EQ(KR_ERR_CLOSED, worker_->link_read(l.id, data, 1, &size, &code));
+  EXPECT_EQ(KR_ERR_CLOSED, worker_->link_trailer(l.id, data, 1, &size));
   EXPECT_EQ(KR_ERR_CLOSED, worker_->link_send_file(l.id, 0, &offset, 1));
   EXPECT_EQ(KR_ERR_CLOSED, worker_->link_detach(l.id, data, 1, &size, &fd));
   EXPECT_EQ(-1, worker_->link_fd(l.id));
@@ -393,12 +404,12 @@ TEST_F(LinkTest, AnswersWhatTheCoreAnswersBehindALink) {
 // ------------------------------------------------------------------- bodies
 
 TEST_F(LinkTest, AnswersTheSameAtEverySplitAndCapacity) {
-  const std::string chunks = "3\r\nabc\r\n2;x=y\r\nde\r\n8\r\n01234567\r\n0\r\nT: v\r\n\r\n";
+  const std::string chunks = "3\r\nabc\r\n2;x=y\r\nde\r\n8\r\n01234567\r\n0\r\nT: v\r\nUv:\r\n\r\n";
   const std::string requests = get("/1") + post("/2", "hello") + post_chunked("/3", chunks) + get("/4") +
                                post_chunked("/5", "0\r\n\r\n") + post("/6", "") + post("/7", "0123456789") + get("/8");
-  const std::string expected = answer_text("/1") + answer_text("/2hello") + answer_text("/3abcde01234567") +
-                               answer_text("/4") + answer_text("/5") + answer_text("/6") + answer_text("/70123456789") +
-                               answer_text("/8");
+  const std::string expected = answer_text("/1") + answer_text("/2hello") +
+                               answer_text("/3abcde01234567T: v\r\nUv:\r\n") + answer_text("/4") + answer_text("/5") +
+                               answer_text("/6") + answer_text("/70123456789") + answer_text("/8");
   for (const uint64_t collect : {0, 3, 6, 100}) {
     kr_config config = link_config();
     config.body_collect_max = collect;
@@ -455,6 +466,56 @@ TEST_F(LinkTest, ReadsALargeBody) {
   }
 }
 
+// The longest section leaves room to receive the rest of it, however little of it comes at a time.
+TEST_F(LinkTest, KeepsATrailerSectionUntilTheEndOfTheLink) {
+  const std::string line = "T: v\r\n";
+  const std::string long_line = "Long: " + std::string(8192 - 10 - 20 * line.size(), 'x') + "\r\n";
+  std::string lines;
+  for (int i = 0; i < 20; ++i) lines += line;
+  lines += long_line;
+  for (const size_t piece : {7, 1000, 10000}) {
+    for (const size_t capacity : {1, 100, 16384}) {
+      client c = connect();
+      c.send(post_chunked("/1", "3\r\nabc\r\n"));
+      turn();
+      const link l = taken();
+      std::string body;
+      uint16_t code = 0;
+      const std::string rest = "0\r\n" + lines + "\r\n";
+      for (size_t at = 0; at < rest.size(); at += piece) {
+        EXPECT_EQ(KR_ERR_BLOCKED, read(l.id, capacity, &body, &code));
+        EXPECT_EQ("", trailer_of(l.id)) << "there is none before the end";
+        c.send(rest.substr(at, piece));
+        worker_->turn(0);
+      }
+      ASSERT_EQ(KR_OK, read(l.id, capacity, &body, &code)) << piece << " " << capacity;
+      EXPECT_EQ("abc", body);
+      for (int i = 0; i < 2; ++i) EXPECT_EQ(lines, trailer_of(l.id));
+      worker_->link_release(l.id, KR_RELEASE_KEEP);
+      c.send(get("/2"));
+      serve_all();
+      EXPECT_EQ(answer_text("/2"), c.read());
+    }
+  }
+}
+
+TEST_F(LinkTest, HasNoTrailerWithoutAChunkedBody) {
+  for (const std::string &request : {get("/1"), post("/2", "abc"), post_chunked("/3", "0\r\n\r\n")}) {
+    client c = connect();
+    c.send(request);
+    turn();
+    const link l = taken();
+    std::string body;
+    uint16_t code = 0;
+    EXPECT_EQ(KR_OK, read(l.id, 10, &body, &code));
+    size_t size = 1;
+    EXPECT_EQ(KR_OK, worker_->link_trailer(l.id, nullptr, 0, &size));
+    EXPECT_EQ(0u, size);
+    answer_and_release(l);
+    turn();
+  }
+}
+
 TEST_F(LinkTest, ReadsPastTheEndOfABodyGiveNothing) {
   client c = connect();
   c.send(first_part(post("/1", "abc"), 1));
@@ -504,7 +565,8 @@ TEST_F(LinkTest, RefusesABrokenBody) {
     uint32_t reason;
   };
   for (const broken &b :
-       {broken{"x\r\n", 400, KR_REASON_BAD_CHUNK}, broken{"b\r\n01234567890\r\n", 413, KR_REASON_BODY_TOO_LARGE}}) {
+       {broken{"x\r\n", 400, KR_REASON_BAD_CHUNK}, broken{"0\r\nX: v\r\nY\r\n\r\n", 400, KR_REASON_BAD_TRAILER},
+        broken{"b\r\n01234567890\r\n", 413, KR_REASON_BODY_TOO_LARGE}}) {
     for (const bool at_once : {true, false}) {
       client c = connect();
       const uint64_t before = reason(b.reason);

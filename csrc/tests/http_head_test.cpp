@@ -331,6 +331,21 @@ TEST(HttpHead, TransferEncoding) {
   expect_bad(with("Transfer-Encoding: chunked\r\n", "POST / HTTP/1.0"), 400, KR_REASON_BAD_TRANSFER_ENCODING);
 }
 
+// RFC 9110 §6.5.1 and §6.6.2.
+TEST(HttpHead, Trailer) {
+  for (const char *value : {"", ",", "X-A", "X-A, x-b,, ETag ", "Content-Type", "content-length-x", "te"}) {
+    expect_done(with("Transfer-Encoding: chunked\r\nTrailer: " + std::string(value) + "\r\n"));
+    expect_done(with("TRAILER: " + std::string(value) + "\r\ntransfer-encoding: chunked\r\n"));
+  }
+  for (const char *value : {"Content-Length", "transfer-encoding", "TRAILER", "X-A, content-LENGTH", ",trailer,"}) {
+    const std::string line = "Trailer: " + std::string(value) + "\r\n";
+    expect_bad(with("Transfer-Encoding: chunked\r\n" + line), 400, KR_REASON_BAD_TRAILER);
+    expect_bad(with(line + "Trailer: X-A\r\nTransfer-Encoding: chunked\r\n"), 400, KR_REASON_BAD_TRAILER);
+    expect_done(with(line));
+    expect_done(with(line + "Content-Length: 1\r\n"));
+  }
+}
+
 // RFC 9112 §9.3, RFC 9110 §7.6.1 and §7.8.
 TEST(HttpHead, Connection) {
   const std::tuple<const char *, const char *, int> cases[] = {

@@ -223,7 +223,19 @@ class WorkerTest : public ::testing::Test {
   uint64_t conns() { return worker_->stats().conns.get(); }
 
   static std::string body_of(const kr_request &r) {
-    return std::string(r.base + r.path_offset, r.path_size) + std::string(r.body, r.body_size);
+    return std::string(r.base + r.path_offset, r.path_size) + content_of(r);
+  }
+  // The body of a request that came whole, and the field lines behind it.
+  static std::string content_of(const kr_request &r) {
+    std::string text(r.body, r.body_size);
+    if ((r.flags & (KR_REQUEST_CHUNKED | KR_REQUEST_BODY_OPEN)) != KR_REQUEST_CHUNKED) return text;
+    const char *line = r.body + r.body_size;
+    while (*line != '\r') {
+      while (*line != '\n') text += *line++;
+      text += *line++;
+    }
+    EXPECT_EQ('\n', line[1]);
+    return text;
   }
   static std::string answer_text(const std::string &body) {
     return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;

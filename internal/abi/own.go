@@ -9,6 +9,9 @@ func Own(requests []Request) (block []byte, own []Request, fields []Field) {
 	last := &requests[len(requests)-1]
 	start := requests[0].Base
 	size := uintptr(last.Body) - uintptr(start) + uintptr(last.BodySize)
+	if last.hasTrailerSection() {
+		size += uintptr(len(last.TrailerLines()) + len(trailerEnd))
+	}
 	// One more, because an empty body at the end stands behind it, where nothing else may be.
 	block = make([]byte, size, size+1)[:size:size]
 	copy(block, unsafe.Slice((*byte)(start), size))

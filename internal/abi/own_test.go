@@ -10,6 +10,28 @@ import (
 	"github.com/kourier-go/kourier/internal/abi"
 )
 
+// The trailer section of the last request is behind what its record counts.
+func TestWhatIsOwnedHasItsTrailer(t *testing.T) {
+	for _, lines := range []string{"", "X: v\r\n", "X:\r\nYz: \ra\r\n"} {
+		whole := []byte("head" + "body" + lines + "\r\nnext")
+		request := abi.MakeRequest(whole, nil, whole[4:8])
+		require.Empty(t, request.TrailerLines())
+		for flags, want := range map[uint8]string{
+			0:                                        "",
+			abi.RequestBodyOpen:                      "",
+			abi.RequestChunked:                       lines,
+			abi.RequestChunked | abi.RequestBodyOpen: "",
+			abi.RequestChunked | abi.RequestKeepAlive: lines,
+		} {
+			request.Flags = flags
+			require.Equal(t, want, request.TrailerLines())
+			_, own, _ := abi.Own([]abi.Request{request})
+			require.Equal(t, want, own[0].TrailerLines())
+			require.Equal(t, "body", string(own[0].BodyBytes()))
+		}
+	}
+}
+
 // An empty body stands where the head ends, and that is not always within what the
 // garbage collector takes for memory of Go's.
 func TestWhatIsOwnedPointsIntoItsBlock(t *testing.T) {

@@ -54,6 +54,32 @@ func (r *Request) BodyBytes() []byte {
 	return unsafe.Slice((*byte)(r.Body), r.BodySize)
 }
 
+// trailerEnd is the empty line that ends a trailer section.
+const trailerEnd = "\r\n"
+
+// hasTrailerSection reports whether a trailer section stands behind the body.
+func (r *Request) hasTrailerSection() bool {
+	return r.Flags&(RequestChunked|RequestBodyOpen) == RequestChunked
+}
+
+// TrailerLines returns the field lines behind a chunked body that came whole, each
+// with its CRLF, as a string that shares their memory; "" behind any other body. r is
+// a record of the core's, or one that Own has made.
+func (r *Request) TrailerLines() string {
+	if !r.hasTrailerSection() {
+		return ""
+	}
+	behind := unsafe.Add(r.Body, r.BodySize)
+	size := 0
+	for lineStart := true; ; size++ {
+		octet := *(*byte)(unsafe.Add(behind, size))
+		if lineStart && octet == trailerEnd[0] {
+			return unsafe.String((*byte)(behind), size)
+		}
+		lineStart = octet == '\n'
+	}
+}
+
 // StringBytes returns the bytes of s without copying them. They must not be
 // written to.
 func StringBytes(s string) []byte {
