@@ -132,8 +132,12 @@ func asJudged(t *testing.T) string {
 }
 
 func TestJudgedPasses(t *testing.T) { asJudged(t) }
-func TestJudgedFails(t *testing.T)  { asJudged(t); t.Error("the words of the failure") }
-func TestJudgedHangs(t *testing.T)  { asJudged(t); select {} }
+
+// It is paused when those behind it end the process.
+func TestJudgedWaits(t *testing.T) { asJudged(t); t.Parallel() }
+
+func TestJudgedFails(t *testing.T) { asJudged(t); t.Error("the words of the failure") }
+func TestJudgedHangs(t *testing.T) { asJudged(t); select {} }
 func TestJudgedCrashes(t *testing.T) {
 	asJudged(t)
 	go func() { panic("the words of the crash") }()
@@ -173,7 +177,7 @@ func TestRun(t *testing.T) {
 	}
 	require.Equal(t, map[string]outcome{
 		"TestList": skipped, "TestVerdict": skipped, "TestPattern": skipped, "TestSeeThrough": skipped, "TestRun": skipped,
-		"TestJudgedPasses": passed, "TestJudgedFails": failed, "TestJudgedHangs": failed, "TestJudgedCrashes": failed,
+		"TestJudgedPasses": passed, "TestJudgedWaits": passed, "TestJudgedFails": failed, "TestJudgedHangs": failed, "TestJudgedCrashes": failed,
 		"TestJudgedPassesAtSecondTry": failed, "TestJudgedParts": passed, "TestJudgedParts/good": passed,
 		"TestJudgedLast": passed,
 	}, outcomes)

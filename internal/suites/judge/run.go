@@ -91,7 +91,8 @@ func (r *runner) again(tests []string, all results) error {
 }
 
 // pass runs tests in one process, as far as that comes. Of those in flight when
-// it ends the failure is reported, and of those it did not come to nothing.
+// it ends the failure is reported, and of those it did not come to, or which were
+// paused until others are done, nothing.
 func (r *runner) pass(tests []string) (results, error) {
 	arguments := []string{"-test.v=test2json", "-test.run", "^(" + strings.Join(tests, "|") + ")$"}
 	if len(r.skip) > 0 {
@@ -149,6 +150,7 @@ func patternOf(tests []string) string {
 func collect(events io.Reader, seen func()) (results, error) {
 	outputs := map[string]*strings.Builder{}
 	found := results{}
+	paused := map[string]bool{}
 	rows := bufio.NewScanner(events)
 	rows.Buffer(nil, 1<<24)
 	for rows.Scan() {
@@ -166,6 +168,10 @@ func collect(events io.Reader, seen func()) (results, error) {
 			outputs[event.Test] = output
 		}
 		switch event.Action {
+		case "pause":
+			paused[event.Test] = true
+		case "cont":
+			delete(paused, event.Test)
 		case "output":
 			output.WriteString(event.Output)
 		case "pass":
@@ -180,7 +186,7 @@ func collect(events io.Reader, seen func()) (results, error) {
 		return nil, err
 	}
 	for test, output := range outputs {
-		if found[test].outcome == unknown {
+		if found[test].outcome == unknown && !paused[test] {
 			found[test] = result{failed, output.String(), 1}
 		}
 	}
