@@ -89,6 +89,7 @@ func startCore(s settings, statics []staticRoute, receiver callbacks.Receiver) (
 		notify_conns:       C.uint32_t(s.notifyConns),
 		preface:            C.uint32_t(s.preface),
 		notify_reasons:     C.uint32_t(s.notifyReasons),
+		notify_states:      C.uint32_t(s.notifyStates),
 	}
 	table, free := staticTable(statics)
 	defer free()

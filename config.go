@@ -139,6 +139,7 @@ type settings struct {
 	notifyConns      uint32 // whether the core tells of each connection
 	preface          uint32 // whether the core hands HTTP/2's preface over
 	notifyReasons    uint32 // whether the core tells of what it has refused and closed
+	notifyStates     uint32 // whether the core tells when a connection becomes active and idle
 	drainSizeMax     uint64
 	handlerPool      uint32
 	reusePort        bool

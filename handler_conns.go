@@ -40,6 +40,13 @@ func (t *connTable) opened(worker uint32, connection uint64, local, remote net.A
 	c.tellLater(http.StateNew)
 }
 
+// changed tells the state of a connection that the core has. It does not block.
+func (t *connTable) changed(worker uint32, connection uint64, state http.ConnState) {
+	if c := t.find(worker, connection); c != nil {
+		c.tellLater(state)
+	}
+}
+
 // closed removes a connection that the core has closed. It does not block.
 func (t *connTable) closed(worker uint32, connection uint64) {
 	key := connKey{worker, connection}
@@ -184,9 +191,11 @@ func (c *trackedConn) hijacked() {
 	c.tell(http.StateHijacked)
 }
 
-// tell announces a state, and returns when the user was told of it.
+// tell announces a state, and returns when the user was told of it: also if
+// another has announced it before.
 func (c *trackedConn) tell(state http.ConnState) {
-	if c != nil && c.announce(state) {
+	if c != nil && c.table.state != nil {
+		c.announce(state)
 		c.drain()
 	}
 }

@@ -78,6 +78,7 @@ func (t *linkTable) coreSettings(s *Server) settings {
 	own.preface = uint32(flagIf(t.handlers != nil, 1))
 	own.notifyConns = uint32(flagIf(t.conns != nil, 1))
 	own.notifyReasons = uint32(flagIf(t.event != nil, 1))
+	own.notifyStates = uint32(flagIf(s.ConnState != nil, 1))
 	return own
 }
 
@@ -97,6 +98,12 @@ func (t *linkTable) connNotice(worker uint32, n *abi.Notice) {
 	if n.Kinds&abi.NoticeOpened != 0 {
 		fd := t.core.linkFD(linkID{worker, n.Connection})
 		t.conns.opened(worker, n.Connection, socketAddr(fd, syscall.Getsockname), socketAddr(fd, syscall.Getpeername))
+	}
+	if n.Kinds&abi.NoticeActive != 0 {
+		t.conns.changed(worker, n.Connection, http.StateActive)
+	}
+	if n.Kinds&abi.NoticeIdle != 0 {
+		t.conns.changed(worker, n.Connection, http.StateIdle)
 	}
 	if n.Kinds&abi.NoticeClosed != 0 {
 		t.conns.closed(worker, n.Connection)

@@ -334,6 +334,65 @@ func TestConnStateTellsEveryStateOnce(t *testing.T) {
 	})
 }
 
+// Requests that no Handler sees make a connection active as well.
+func TestConnStateTellsOfWhatNoHandlerAnswers(t *testing.T) {
+	t.Parallel()
+	const fast = "GET /fast HTTP/1.1\r\nHost: a\r\n\r\n"
+	onEngines(t, func(t *testing.T, e engine) {
+		for _, handler := range []http.Handler{nil, http.NotFoundHandler()} {
+			book := &stateBook{}
+			srv := &kourier.Server{
+				ConnState: book.tell,
+				Handler:   handler,
+				Fast: func(req *kourier.Request, res *kourier.Response) {
+					if string(req.Path()) == "/fast" {
+						res.Send("text/plain", nil)
+					} else {
+						res.Pass()
+					}
+				},
+				ReadHeaderTimeout: 100 * time.Millisecond,
+			}
+			require.NoError(t, srv.Static("/static", kourier.StaticResponse{}))
+			address := e.serving(t, srv)
+			connection := -1
+			next := func() *peer {
+				connection++
+				p := dial(t, address)
+				eventually(t, func() bool { return book.of(connection) == "new" }, "it is new")
+				return p
+			}
+			become := func(states string) {
+				t.Helper()
+				eventually(t, func() bool { return book.of(connection) == states }, "%s", states)
+			}
+			p := next()
+			p.ask(fast)
+			become("new active idle")
+			p.ask("GET /static HTTP/1.1\r\nHost: a\r\n\r\n")
+			become("new active idle active idle")
+			p.ask(helloRequest)
+			become("new active idle active idle active idle")
+			p.ask(fast)
+			become("new active idle active idle active idle active idle")
+			require.NoError(t, p.Close())
+			become("new active idle active idle active idle active idle closed")
+
+			for _, text := range []string{
+				"malformed\r\n\r\n",
+				"GET /static HTTP/1.0\r\n\r\n",
+				"GET /fast HTTP/1.0\r\n\r\n",
+				"GET /half",
+			} {
+				p = next().send(text)
+				p.rest()
+				require.NoError(t, p.Close())
+				become("new active closed")
+			}
+		}
+	})
+}
+
 // ------------------------------------------------------------------ the end
 
 func TestShutdownWaitsForHandlers(t *testing.T) {

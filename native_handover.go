@@ -82,7 +82,7 @@ func (t *linkTable) notice(worker uint32, n *abi.Notice) {
 		t.event(Event{Reason: reasonOf(uint32(n.Reason)), Status: int(n.Code), Remote: remote})
 		return
 	}
-	if n.Kinds&(abi.NoticeOpened|abi.NoticeClosed) != 0 {
+	if n.Kinds&(abi.NoticeOpened|abi.NoticeClosed|abi.NoticeActive|abi.NoticeIdle) != 0 {
 		t.connNotice(worker, n)
 		return
 	}

@@ -76,7 +76,9 @@ type Server struct {
 	// negotiated (ALPN). Default: HTTP/2 is served, unless Protocols forbids it.
 	TLSNextProto map[string]func(*http.Server, *tls.Conn, http.Handler)
 
-	// ConnState is called when a connection changes its state. Default: nothing is.
+	// ConnState is called when a connection changes its state: to StateActive before
+	// Handler gets the request, and beside what Fast or Static answer and what is
+	// refused. Default: nothing is.
 	ConnState func(net.Conn, http.ConnState)
 
 	// ErrorLog receives what handlers do wrong, and failing connections, in

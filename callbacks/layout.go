@@ -60,6 +60,7 @@ const (
 	_ = uint(-(abi.NoticeReadable ^ C.KR_NOTICE_READABLE))
 	_ = uint(-(abi.NoticeClosed ^ C.KR_NOTICE_CLOSED))
 	_ = uint(-(abi.NoticeReason ^ C.KR_NOTICE_REASON))
+	_ = uint(-(abi.NoticeIdle ^ C.KR_NOTICE_IDLE))
 	_ = uint(-(abi.ReleaseAbort ^ C.KR_RELEASE_ABORT))
 	_ = uint(-(abi.ReleaseReset ^ C.KR_RELEASE_RESET))
 	_ = uint(-(abi.AnswerDone ^ C.KR_ANSWER_DONE))

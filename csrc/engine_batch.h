@@ -44,9 +44,10 @@ struct batch {
   static constexpr uint32_t kOutSize = 256 * 1024;
   static constexpr uint32_t kCoreAnswersSize = 256 * 1024;
   // Notices are handed over when kNoticesFlush have gathered, or with the next batch. In between come at
-  // most those of the connections of one batch, and those of one epoll_wait, or two each of one inbox.
+  // most those of the connections of one batch, two each behind it and one before the next, and those of
+  // one epoll_wait, or two each of one inbox.
   static constexpr uint32_t kNoticesFlush = 512;
-  static constexpr uint32_t kNoticesMax = kNoticesFlush + 4 * kSharesMax;
+  static constexpr uint32_t kNoticesMax = kNoticesFlush + 5 * kSharesMax;
   static constexpr uint32_t kCoreAnswerMax = statics::kSizeMax + 1024;  // no answer of the core's own is longer
 
   explicit batch(base::page_source *pages) : pages_(pages) {}

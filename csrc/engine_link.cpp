@@ -310,8 +310,9 @@ void worker::end_link(connection *c, uint8_t asks) {
   c->flags &= static_cast<uint16_t>(~kHttp10);
   // A body that was not read to its end would be taken for the next request.
   if ((asks & kAskClose) != 0 || (input != nullptr && input->body_open && !input->body_ended)) c->flags |= kCloseAfter;
-  set_phase(c, phase::write);  // until settle or parse know better
+  set_phase(c, phase::write);  // until settle knows better
   if (input == nullptr || (c->flags & (kDead | kCloseAfter)) != 0) return settle(c);
+  set_phase(c, phase::idle);  // until parse has found the next request
   input->started_ms = now_ms_;
   input->rate = rate_deadline{};
   if (input->body_open) {

@@ -247,9 +247,14 @@ void worker::unpoll(connection *c) {
 
 void worker::set_phase(connection *c, phase p) {
   if (c->phase == p) return;
-  if (c->phase == phase::idle) counters_.conns_idle.subtract(1);
+  const bool was_idle = c->phase == phase::idle;
+  if (was_idle) counters_.conns_idle.subtract(1);
   if (p == phase::idle) counters_.conns_idle.add(1);
   c->phase = p;
+  // One that closes without having been sent anything has never been active.
+  if (config_.notify_states == 0 || p == phase::linger) return;
+  if (was_idle) notify(c, KR_NOTICE_ACTIVE);
+  if (p == phase::idle) notify(c, KR_NOTICE_IDLE);
 }
 
 // The rate of a body, or of an answer being read, is measured from when the peer

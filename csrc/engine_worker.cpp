@@ -178,12 +178,12 @@ void worker::on_event(const struct epoll_event &event) {
 void worker::dispatch() {
   if (batch_.empty() && batch_.notices_used == 0) return;
   share_cursor_ = 0;
+  if (hands_over() || config_.notify_states != 0) {
+    // What is taken over may take its time, and is not idle meanwhile.
+    for (uint32_t i = 0; i < batch_.share_count; ++i) set_phase(batch_.shares[i].conn, phase::write);
+  }
   if (batch_.unanswered != 0 || batch_.notices_used != 0) {
     view_.count = batch_.requests_used;
-    if (hands_over()) {
-      // What is taken over may take its time, and is not idle meanwhile.
-      for (uint32_t i = 0; i < batch_.share_count; ++i) set_phase(batch_.shares[i].conn, phase::write);
-    }
     view_.notice_count = batch_.notices_used;
     batch_.notices_used = 0;
     view_.out_size = 0;

@@ -126,7 +126,9 @@ enum {
                              those that KR_ERR_BLOCKED promises. What it has sent before can still be read. Once */
   KR_NOTICE_OPENED = 8,   /* with kr_config.notify_conns: a connection was accepted */
   KR_NOTICE_CLOSED = 16,  /* with kr_config.notify_conns: it is gone, and was not detached */
-  KR_NOTICE_REASON = 32   /* with kr_config.notify_reasons: kr_notice.reason was counted for it */
+  KR_NOTICE_REASON = 32,  /* with kr_config.notify_reasons: kr_notice.reason was counted for it */
+  KR_NOTICE_ACTIVE = 64,  /* with kr_config.notify_states: the first bytes of a request have come */
+  KR_NOTICE_IDLE = 128    /* with kr_config.notify_states: all that had come is answered and sent, and it stays open */
 };
 
 /* What has happened to a connection, beside requests. The first three kinds are
@@ -277,7 +279,7 @@ typedef struct kr_config {
   uint32_t notify_conns;       /* non-zero: KR_NOTICE_OPENED and KR_NOTICE_CLOSED are wanted */
   uint32_t preface;            /* non-zero: KR_REQUEST_PREFACE instead of 505 */
   uint32_t notify_reasons;     /* non-zero: KR_NOTICE_REASON is wanted */
-  uint32_t reserved;
+  uint32_t notify_states;      /* non-zero: KR_NOTICE_ACTIVE and KR_NOTICE_IDLE are wanted */
 } kr_config;
 
 /* What happens to a new connection when conns_max are open. */

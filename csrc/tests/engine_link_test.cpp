@@ -857,6 +857,77 @@ TEST_F(LinkTest, TellsOfMoreConnectionsThanTheNoticesHold) {
   EXPECT_EQ(2 * kCount, notices_.size());
 }
 
+TEST_F(LinkTest, TellsWhenConnectionsBecomeActiveAndIdle) {
+  const std::vector<kr_static> statics = {
+      {"/static", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", "", 7, 36, 0, 200, 0, 0}};
+  kr_config config = link_config();
+  config.notify_conns = config.notify_states = 1;
+  begin(config, statics);
+  const handler take = handler_;
+  const handler at_once = [](kr_batch *b, uint32_t i) { answer(b, i, ""); };
+  // What was told since the last call, in order.
+  const auto kinds = [this] {
+    std::vector<uint32_t> all;
+    for (const kr_notice &n : notices_) all.push_back(n.kinds);
+    notices_.clear();
+    return all;
+  };
+  using list = std::vector<uint32_t>;
+  const uint32_t opened = KR_NOTICE_OPENED, active = KR_NOTICE_ACTIVE, idle = KR_NOTICE_IDLE, closed = KR_NOTICE_CLOSED;
+
+  client c = connect();
+  EXPECT_EQ(list{opened}, kinds());
+  c.send(get("/static") + get("/static"));
+  turn();
+  EXPECT_EQ((list{active, idle}), kinds()) << "what the core answers itself";
+  handler_ = at_once;
+  c.send(get("/"));
+  turn();
+  EXPECT_EQ((list{active, idle}), kinds()) << "what is answered at once";
+  c.send("G");
+  turn();
+  EXPECT_EQ(list{active}, kinds()) << "the first byte";
+  c.send(get("/").substr(1));
+  turn();
+  EXPECT_EQ(list{idle}, kinds());
+
+  handler_ = take;
+  c.send(get("/"));
+  turn();
+  EXPECT_EQ(list{active}, kinds()) << "what is taken over";
+  const link l = taken();
+  handler_ = at_once;
+  c.send(get("/"));
+  turn();
+  EXPECT_EQ(list{}, kinds()) << "the link has not asked";
+  answer_and_release(l);
+  turn();
+  EXPECT_EQ((list{idle, active, idle}), kinds()) << "and what came meanwhile";
+
+  c.send("malformed");
+  c.send(" \r\n\r\n");
+  turn();
+  EXPECT_EQ(list{active}, kinds()) << "what is refused";
+  c.close();
+  turn();
+  EXPECT_EQ(list{closed}, kinds());
+
+  client late = connect();
+  late.send("GET");
+  turn();
+  EXPECT_EQ((list{opened, active}), kinds());
+  pass(config.head_timeout_ms + 100);
+  EXPECT_EQ(list{}, kinds()) << "408";
+  late.close();
+  turn();
+  EXPECT_EQ(list{closed}, kinds());
+
+  client drained = connect();
+  common_.draining = true;
+  turn();
+  EXPECT_EQ((list{opened, closed}), kinds()) << "without a request";
+}
+
 // --------------------------------------------------------- detach and send_file
 
 TEST_F(LinkTest, DetachesWithWhatWasNotRead) {

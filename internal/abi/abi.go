@@ -35,6 +35,8 @@ const (
 	NoticeOpened
 	NoticeClosed
 	NoticeReason
+	NoticeActive
+	NoticeIdle
 )
 
 // Values for kr_link_release.
