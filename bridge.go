@@ -28,6 +28,7 @@ package kourier
 // #cgo nocallback kr_link_peer
 // #cgo nocallback kr_link_unsent
 // #cgo nocallback kr_link_fd
+// #cgo nocallback kr_link_origin
 //
 // // Go code holds the address of a C function as void *, which C does not convert by itself.
 // static kr_status start(const kr_config *config, const kr_static *statics, uint32_t static_count, void *on_batch,
@@ -138,8 +139,8 @@ func staticTable(routes []staticRoute) (table *C.kr_static, free func()) {
 }
 
 // listen has the core accept from l, with a descriptor of its own for the same
-// socket. worker is the only one to accept, or -1 for all.
-func (c *core) listen(l net.Listener, worker int) error {
+// socket. worker is the only one to accept, or -1 for all. origin is for linkOrigin.
+func (c *core) listen(l net.Listener, worker int, origin uint8) error {
 	fd, err := duplicate(l)
 	if err != nil {
 		return err
@@ -148,7 +149,7 @@ func (c *core) listen(l net.Listener, worker int) error {
 	if worker >= 0 {
 		index = C.uint32_t(worker)
 	}
-	if status := C.kr_listen(c.handle, C.int(fd), index); status != C.KR_OK {
+	if status := C.kr_listen(c.handle, C.int(fd), index, C.uint8_t(origin)); status != C.KR_OK {
 		return fmt.Errorf("kourier: listen: %w", statusError(status))
 	}
 	return nil
@@ -365,6 +366,10 @@ func (c *core) linkUnsent(id linkID) int {
 
 func (c *core) linkFD(id linkID) int {
 	return int(C.kr_link_fd(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection)))
+}
+
+func (c *core) linkOrigin(id linkID) uint8 {
+	return uint8(C.kr_link_origin(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection)))
 }
 
 func zoneName(index uint32) string {

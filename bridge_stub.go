@@ -20,13 +20,13 @@ type core struct{}
 
 func startCore(settings, []staticRoute, *dispatcher) (*core, error) { return nil, errNoCore }
 
-func (*core) listen(net.Listener, int) error { return errNoCore }
-func (*core) drain()                         {}
-func (*core) wait(time.Duration) bool        { return true }
-func (*core) interrupt()                     {}
-func (*core) onWorker() bool                 { return false }
-func (*core) stop()                          {}
-func (*core) stats() Stats                   { return newStats() }
+func (*core) listen(net.Listener, int, uint8) error { return errNoCore }
+func (*core) drain()                                {}
+func (*core) wait(time.Duration) bool               { return true }
+func (*core) interrupt()                            {}
+func (*core) onWorker() bool                        { return false }
+func (*core) stop()                                 {}
+func (*core) stats() Stats                          { return newStats() }
 
 func (*core) closeIdle() {}
 

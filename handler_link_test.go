@@ -124,6 +124,7 @@ func (l *streamLink) release(how uint32) { l.released <- how }
 type handlerServer struct {
 	t        *testing.T
 	engine   *handlerEngine
+	base     context.Context
 	listener net.Listener
 	table    *connTable
 	setup    func(*streamLink)
@@ -142,10 +143,9 @@ type handlerServer struct {
 func newHandlerServer(t *testing.T, handler http.HandlerFunc) *handlerServer {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := &handlerServer{t: t, listener: listener}
+	s := &handlerServer{t: t, listener: listener, base: context.Background()}
 	s.engine = &handlerEngine{
 		handler:  handler,
-		base:     context.Background(),
 		server:   &http.Server{Addr: "shadow"},
 		drainMax: 256 << 10,
 		closing: func() bool {
@@ -217,6 +217,7 @@ func (s *handlerServer) serve(conn net.Conn) {
 			conn.Close()
 			break
 		}
+		h.base = s.base
 		if s.table != nil {
 			h.conn = s.table.find(0, number)
 		}
@@ -342,7 +343,7 @@ func declaredOf(raw *abi.Request) int64 {
 // makeHanded makes a handed of the requests at the beginning of text. It returns
 // how much of text they take.
 func makeHanded(t testing.TB, l link, text string) (*handed, int) {
-	h := &handed{link: l, block: []byte(text), received: time.Now()}
+	h := &handed{link: l, base: context.Background(), block: []byte(text), received: time.Now()}
 	at := 0
 	for at < len(text) {
 		end := strings.Index(text[at:], "\r\n\r\n")

@@ -28,7 +28,7 @@ func (e *handlerEngine) newExchange(s *sender, h *handed, index int) *exchange {
 		text = strings.Clone(text)
 	}
 	x := &exchange{}
-	x.context.parent = h.conn.context(e.base)
+	x.context.parent = h.conn.context(h.base)
 	x.context.server = e.server
 	x.context.link = h.link
 

@@ -136,7 +136,7 @@ func TestContextValues(t *testing.T) {
 		server = r.Context().Value(http.ServerContextKey)
 		own = r.Context().Value(key{})
 	})
-	s.engine.base = context.WithValue(context.Background(), key{}, "base")
+	s.base = context.WithValue(context.Background(), key{}, "base")
 	s.exchange(get("/"))
 	require.Equal(t, s.listener.Addr().String(), local.(net.Addr).String())
 	require.Same(t, s.engine.server, server.(*http.Server))
@@ -185,7 +185,7 @@ func TestContextsEndWithTheHandlerAndWithTheirParent(t *testing.T) {
 		}
 		contexts <- r.Context()
 	})
-	s.engine.base = base
+	s.base = base
 	s.exchange(get("/"))
 	kept := <-contexts
 	<-kept.Done()

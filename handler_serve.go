@@ -16,8 +16,9 @@ import (
 // written to again, so that the strings made of it are valid for ever.
 type handed struct {
 	link     link
-	block    []byte        // the bytes of all the requests, as received, and no more: the link has what follows
-	requests []abi.Request // only the last can have abi.RequestBodyOpen
+	base     context.Context // parent of the contexts
+	block    []byte          // the bytes of all the requests, as received, and no more: the link has what follows
+	requests []abi.Request   // only the last can have abi.RequestBodyOpen
 	fields   []abi.Field
 	received time.Time    // when the first byte is taken to have come (for ReadTimeout)
 	conn     *trackedConn // nil unless ConnState or ConnContext is set
@@ -33,8 +34,7 @@ type handlerEngine struct {
 	fast    FastHandler
 	fastLog logFunc
 
-	base   context.Context // parent of all contexts
-	server *http.Server    // the value of http.ServerContextKey
+	server *http.Server // the value of http.ServerContextKey
 
 	readTimeout  time.Duration // first byte to end of body; 0: none
 	writeTimeout time.Duration // begin of the handler to end of the answer; 0: none

@@ -2,7 +2,6 @@ package kourier
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -445,7 +444,6 @@ func (l *memoryLink) release(how uint32) {
 func benchmarkEngine(handler http.HandlerFunc) *handlerEngine {
 	return &handlerEngine{
 		handler:    handler,
-		base:       context.Background(),
 		server:     &http.Server{},
 		closing:    func() bool { return false },
 		keepAlives: func() bool { return true },

@@ -3,7 +3,6 @@
 package kourier
 
 import (
-	"context"
 	"math"
 	"net/http"
 	"syscall"
@@ -18,6 +17,7 @@ import (
 // them. s.settings is resolved.
 func newLinkTable(s *Server) *linkTable {
 	t := &linkTable{
+		bases:     &s.bases,
 		shelves:   make([]linkShelf, s.settings.workers),
 		bodyRate:  int(s.settings.bodyRateMin),
 		drainRate: int(s.settings.drainRateMin),
@@ -44,7 +44,6 @@ func newHandlerEngine(s *Server) *handlerEngine {
 		noGeneralOptions: s.DisableGeneralOptionsHandler,
 		fast:             s.Fast,
 		fastLog:          s.logHandler,
-		base:             s.base,
 		server:           &p.http,
 		readTimeout:      s.ReadTimeout,
 		writeTimeout:     s.WriteTimeout,
@@ -55,9 +54,6 @@ func newHandlerEngine(s *Server) *handlerEngine {
 		closeIdle:        func() { s.use((*core).closeIdle) },
 		logf:             s.logf,
 		logPanic:         s.logPanic,
-	}
-	if s.ConnContext != nil {
-		e.base = context.WithValue(e.base, http.ServerContextKey, e.server)
 	}
 	e.pools = make([]goroutinePool, s.settings.workers)
 	for i := range e.pools {
@@ -90,7 +86,7 @@ func (t *linkTable) hijackHTTP2(h *handed) {
 		return
 	}
 	h.conn.hijacked()
-	t.serveHTTP2(conn, append(h.block, rest...))
+	t.serveHTTP2(conn, h.base, append(h.block, rest...))
 }
 
 // connNotice feeds the table of connections. On the worker.

@@ -248,6 +248,90 @@ func TestBaseContextAndConnContextReachEveryRequest(t *testing.T) {
 	})
 }
 
+// Each listener has a context of its own, whichever engine serves it, and however many sockets it has.
+func TestBaseContextIsAskedOnceForEachListener(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	var asked sync.Map
+	var calls atomic.Int64
+	srv := &kourier.Server{
+		Config:    kourier.Config{Workers: 3, ReusePort: true},
+		Protocols: &protocols,
+		BaseContext: func(l net.Listener) context.Context {
+			calls.Add(1)
+			asked.Store(l.Addr().String(), l)
+			return context.WithValue(context.Background(), key{}, l.Addr().String())
+		},
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			if ctx.Value(http.ServerContextKey) == nil {
+				return nil
+			}
+			return ctx
+		},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = fmt.Fprint(w, r.Proto, " ", r.Context().Value(key{}))
+		}),
+	}
+	address := serving(t, srv) // several sockets
+	addresses := []string{address}
+	for _, e := range []engine{{"tcp", false}, {"unix", false}, {"tcp", true}} {
+		l, address := e.listen(t)
+		addresses = append(addresses, address)
+		served := async(func() error { return srv.Serve(l) })
+		eventually(t, func() bool { _, known := asked.Load(address); return known }, "%v is served", e)
+		known, _ := asked.Load(address)
+		require.True(t, known == any(l), "%v", known)
+		t.Cleanup(func() { require.ErrorIs(t, soon(t, served), kourier.ErrServerClosed) })
+		t.Cleanup(func() { require.NoError(t, srv.Close()) })
+	}
+	for range 5 {
+		for _, address := range addresses {
+			require.Equal(t, "HTTP/1.1 "+address, dial(t, address).ask(helloRequest).body)
+		}
+	}
+	h2 := &http.Transport{Protocols: new(http.Protocols)}
+	h2.Protocols.SetUnencryptedHTTP2(true)
+	defer h2.CloseIdleConnections()
+	for _, i := range []int{0, 1, 3} {
+		response, err := (&http.Client{Transport: h2, Timeout: patience}).Get("http://" + addresses[i])
+		require.NoError(t, err)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, "HTTP/2.0 "+addresses[i], string(body))
+	}
+	require.EqualValues(t, len(addresses), calls.Load())
+}
+
+// The core keeps eight bits of a connection for its listener.
+func TestBaseContextIsForManyListeners(t *testing.T) {
+	t.Parallel()
+	srv := &kourier.Server{
+		Handler:     http.NotFoundHandler(),
+		BaseContext: func(net.Listener) context.Context { return context.Background() },
+	}
+	for range 256 {
+		_, err := srv.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+	}
+	served := async(srv.ListenAndServe)
+	t.Cleanup(func() {
+		require.NoError(t, srv.Close())
+		require.ErrorIs(t, soon(t, served), kourier.ErrServerClosed)
+	})
+	for _, address := range srv.Addrs() {
+		require.Equal(t, 404, dial(t, address.String()).ask(helloRequest).StatusCode)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.ErrorContains(t, srv.Serve(l), "at most 256 listeners")
+	_, err = l.Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
+}
+
 // -------------------------------------------------------- the end of a context
 
 // leaving says how a client goes.

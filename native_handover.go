@@ -3,6 +3,7 @@
 package kourier
 
 import (
+	"context"
 	"net"
 	"runtime"
 	"sync"
@@ -19,12 +20,15 @@ const yieldMax = 10 * time.Millisecond
 // A linkTable knows the links of a server's native core, and hands new ones to
 // the goroutines that serve them.
 type linkTable struct {
-	core       *core // set before the first batch
-	handlers   *handlerEngine
-	event      func(Event)                       // nil: nobody wants to know of refusals
-	conns      *connTable                        // nil: nobody wants to know of connections
-	serveHTTP2 func(conn net.Conn, begun []byte) // nil: HTTP/2 without TLS is not spoken
-	shelves    []linkShelf
+	core     *core // set before the first batch
+	handlers *handlerEngine
+	event    func(Event) // nil: nobody wants to know of refusals
+	conns    *connTable  // nil: nobody wants to know of connections
+	bases    *baseContexts
+	shelves  []linkShelf
+
+	// serveHTTP2 is nil where HTTP/2 without TLS is not spoken.
+	serveHTTP2 func(conn net.Conn, base context.Context, begun []byte)
 
 	bodyRate, drainRate int // bytes per second; 0: none
 
@@ -63,7 +67,7 @@ func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 	shelf.links[slot] = l
 	shelf.mu.Unlock()
 	shelf.live.Add(1)
-	h := &handed{link: l, received: time.Now()}
+	h := &handed{link: l, base: t.baseOf(id), received: time.Now()}
 	h.block, h.requests, h.fields = abi.Own(requests)
 	if t.conns != nil {
 		h.conn = t.conns.find(id.worker, id.connection)
@@ -73,6 +77,15 @@ func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 		return
 	}
 	t.handlers.pools[id.worker].start(t.handlers, h)
+}
+
+// baseOf returns the parent of the contexts of a link.
+func (t *linkTable) baseOf(id linkID) context.Context {
+	all := t.bases.list()
+	if len(all) == 1 {
+		return all[0]
+	}
+	return all[t.core.linkOrigin(id)]
 }
 
 // notice tells the link of a notice, if it is still one. On its worker.

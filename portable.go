@@ -65,13 +65,9 @@ func newPortable(s *Server, main *boundListener) *portable {
 		ConnState:                    p.connState,
 		ErrorLog:                     s.netHTTPLog(),
 		BaseContext:                  p.baseContext,
+		ConnContext:                  p.connContext,
 		HTTP2:                        s.HTTP2,
 		Protocols:                    s.Protocols,
-	}
-	if s.ConnContext != nil {
-		p.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-			return s.ConnContext(ctx, original(c))
-		}
 	}
 	p.http.SetKeepAlivesEnabled(!s.keepAlivesOff.Load())
 	return p
@@ -102,14 +98,15 @@ func (p *portable) serve(l *boundListener, secure *keyPair) error {
 	return p.http.Serve(l)
 }
 
-// serveConn takes a connection over from the core, with the bytes that were
-// received of it and not used. It returns at once, and owns conn from then on.
-func (p *portable) serveConn(conn net.Conn, unread []byte) {
+// serveConn takes a connection over from the core, with the parent of its context
+// and the bytes that were received of it and not used. It returns at once, and owns
+// conn from then on.
+func (p *portable) serveConn(conn net.Conn, base context.Context, unread []byte) {
 	p.handoffOnce.Do(func() {
 		go func() { _ = p.http.Serve(&p.handoff) }() // ends when the server does
 	})
 	select {
-	case p.handoff.conns <- &handedConn{Conn: conn, unread: unread}:
+	case p.handoff.conns <- &handedConn{Conn: conn, base: base, unread: unread}:
 	case <-p.handoff.closed:
 		_ = conn.Close() // the server ends
 	}
@@ -146,6 +143,7 @@ func (handoffAddr) String() string  { return "handoff" }
 // A handedConn is a connection of which some bytes were received before.
 type handedConn struct {
 	net.Conn
+	base   context.Context // in place of that of the listener, which all of them have
 	unread []byte
 }
 
@@ -174,9 +172,19 @@ func (p *portable) baseContext(l net.Listener) context.Context {
 	case *boundListener:
 		l = own.Listener
 	case *handoff:
-		l = p.main.Listener
+		return context.Background() // connContext knows that of each connection
 	}
 	return p.server.BaseContext(l)
+}
+
+func (p *portable) connContext(ctx context.Context, c net.Conn) context.Context {
+	if handed, ok := c.(*handedConn); ok {
+		ctx = context.WithValue(handed.base, http.ServerContextKey, &p.http)
+	}
+	if p.server.ConnContext == nil {
+		return ctx
+	}
+	return p.server.ConnContext(ctx, original(c))
 }
 
 func (p *portable) connState(c net.Conn, state http.ConnState) {

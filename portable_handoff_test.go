@@ -37,7 +37,7 @@ func TestAConnectionThatIsHandedOverLosesNothing(t *testing.T) {
 	go func() {
 		first := make([]byte, 5)
 		if _, err := io.ReadFull(server, first); err == nil {
-			srv.portable.Load().serveConn(server, first)
+			srv.portable.Load().serveConn(server, context.Background(), first)
 		}
 	}()
 	response, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get("http://a/")
@@ -50,7 +50,7 @@ func TestAConnectionThatIsHandedOverLosesNothing(t *testing.T) {
 
 	require.NoError(t, srv.Close())
 	late, other := net.Pipe()
-	srv.portable.Load().serveConn(late, nil)
+	srv.portable.Load().serveConn(late, context.Background(), nil)
 	_, err = other.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)
 }

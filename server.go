@@ -86,7 +86,9 @@ type Server struct {
 	ErrorLog *log.Logger
 
 	// BaseContext returns the context that those of the requests of a listener
-	// derive from; it must not be nil. Default [context.Background].
+	// derive from; it must not be nil. It is called once for each listener, before
+	// anything is accepted from it; 256 of the native core can have one. Default
+	// [context.Background].
 	BaseContext func(net.Listener) context.Context
 
 	// ConnContext changes the context for a connection. ctx derives from that of
@@ -124,8 +126,8 @@ type Server struct {
 	settings   settings
 	listeners  map[*boundListener]struct{}
 	onShutdown []func()
-	base       context.Context // of the core's Handler; set once, before its start
-	closing    chan struct{}   // closed when Shutdown or Close begins; nil before the start
+	bases      baseContexts  // of the listeners that the core accepts from
+	closing    chan struct{} // closed when Shutdown or Close begins; nil before the start
 
 	// keepAlivesOff is what SetKeepAlivesEnabled was told, reversed.
 	keepAlivesOff atomic.Bool

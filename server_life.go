@@ -23,9 +23,12 @@ const (
 // A boundListener is a listener that is open, and accepted from or not yet.
 type boundListener struct {
 	net.Listener
-	worker    int  // the only one of the core to accept, or -1
-	bound     bool // Listen has made it; else it was given to Serve
-	accepting bool // one of the engines has it
+	worker    int            // the only one of the core to accept, or -1
+	lead      *boundListener // the first of those that share its address, itself perhaps
+	based     bool           // of a lead: origin is set
+	origin    uint8          // of a lead: that of the connections which the core accepts
+	bound     bool           // Listen has made it; else it was given to Serve
+	accepting bool           // one of the engines has it, or is about to
 	closed    sync.Once
 }
 
@@ -95,6 +98,7 @@ func (s *Server) bind(network, address string) ([]*boundListener, error) {
 		b := &boundListener{Listener: l, worker: worker, bound: true}
 		s.listeners[b] = struct{}{}
 		bound = append(bound, b)
+		b.lead = bound[0]
 		address = l.Addr().String() // the port that the first one got
 	}
 	s.begin(bound[0]) // only now: nobody closes a server that could not bind
@@ -169,6 +173,7 @@ func (s *Server) ServeTLS(l net.Listener, certFile, keyFile string) error {
 
 func (s *Server) serveListener(l net.Listener, secure *keyPair) error {
 	b := &boundListener{Listener: l, worker: -1}
+	b.lead = b
 	s.mu.Lock()
 	if err := s.prepare(); err != nil {
 		s.mu.Unlock()
@@ -203,16 +208,22 @@ func (s *Server) acceptAll(secure *keyPair, wanted func(*boundListener) bool) (f
 	if s.phase != phaseStarted {
 		return nil, ErrServerClosed
 	}
-	failed = make(chan error, len(s.listeners))
+	var todo []*boundListener
 	for l := range s.listeners {
-		if l.accepting || !wanted(l) {
-			continue
+		if !l.accepting && wanted(l) {
+			l.accepting = true // accept may let go of s.mu
+			todo = append(todo, l)
 		}
+	}
+	failed = make(chan error, len(todo))
+	for i, l := range todo {
 		if err := s.accept(l, secure, failed); err != nil {
 			_ = s.forget(l) // err tells more
+			for _, other := range todo[i+1:] {
+				other.accepting = false
+			}
 			return nil, err
 		}
-		l.accepting = true
 	}
 	return failed, nil
 }

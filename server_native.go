@@ -54,8 +54,12 @@ func (s *Server) acceptNative(l *boundListener) error {
 	if err := s.start(); err != nil {
 		return err
 	}
-	err := ErrServerClosed
-	s.use(func(c *core) { err = c.listen(l.Listener, l.worker) })
+	origin, err := s.originOf(l)
+	if err != nil {
+		return err
+	}
+	err = ErrServerClosed
+	s.use(func(c *core) { err = c.listen(l.Listener, l.worker, origin) })
 	if err == nil {
 		s.tellEngine(l, engineNative)
 	}
@@ -65,12 +69,6 @@ func (s *Server) acceptNative(l *boundListener) error {
 // start starts the core, unless it runs. s.mu is held, and the server has begun
 // and is not closing.
 func (s *Server) start() error {
-	if s.core == nil && s.base == nil {
-		s.makeBase()
-		if s.phase != phaseStarted {
-			return ErrServerClosed
-		}
-	}
 	if s.core != nil {
 		return nil
 	}
@@ -93,20 +91,6 @@ func (s *Server) start() error {
 	s.stopped = make(chan struct{})
 	s.running.Unlock()
 	return nil
-}
-
-// makeBase asks BaseContext, which may use the server, without s.mu. s.mu is held.
-func (s *Server) makeBase() {
-	p := s.portable.Load()
-	s.mu.Unlock()
-	base := func() context.Context {
-		defer s.mu.Lock()
-		return p.baseContext(p.main)
-	}()
-	if base == nil {
-		panic("BaseContext returned a nil context")
-	}
-	s.base = base
 }
 
 // drainNative has the core accept no more, and lets it end in order. What it

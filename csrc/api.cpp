@@ -25,7 +25,9 @@ kr_status kr_start(const kr_config *config, const kr_static *statics, uint32_t s
   return KR_OK;
 }
 
-kr_status kr_listen(kr_core *core, int fd, uint32_t worker) { return core->engine.listen(fd, worker); }
+kr_status kr_listen(kr_core *core, int fd, uint32_t worker, uint8_t origin) {
+  return core->engine.listen(fd, worker, origin);
+}
 
 kr_status kr_drain(kr_core *core) { return core->engine.drain(); }
 
@@ -95,6 +97,10 @@ int32_t kr_link_unsent(kr_core *core, uint32_t worker, uint64_t connection) {
 
 int kr_link_fd(kr_core *core, uint32_t worker, uint64_t connection) {
   return core->engine.worker_at(worker)->link_fd(connection);
+}
+
+uint8_t kr_link_origin(kr_core *core, uint32_t worker, uint64_t connection) {
+  return core->engine.worker_at(worker)->link_origin(connection);
 }
 
 kr_status kr_stats(const kr_core *core, uint32_t worker, kr_worker_stats *stats_out) {

@@ -64,6 +64,7 @@ struct alignas(64) connection : net::timer_entry {
   uint16_t polled;  // the EPOLL* events that epoll was last asked for
   engine::phase phase;
   std::atomic<bool> muted;    // a link: readable, and no longer polled for it, since nobody has asked
+  uint8_t origin;             // that of the listener
   std::atomic<uint8_t> asks;  // sequentially consistent, as muted: each side writes one and then reads the other
 
   // Its address for the receiver and for epoll: kr_request.connection.

@@ -135,7 +135,7 @@ void core::close_listeners() {
   for (uint32_t i = 0; i < count; ++i) ::close(shared_.listeners[i].fd);
 }
 
-kr_status core::listen(int fd, uint32_t worker_index) {
+kr_status core::listen(int fd, uint32_t worker_index, uint8_t origin) {
   const uint32_t count = shared_.listener_count.load(std::memory_order_relaxed);
   const bool known_worker = worker_index == KR_ANY_WORKER || worker_index < shared_.config.workers;
   kr_status status = KR_OK;
@@ -155,6 +155,7 @@ kr_status core::listen(int fd, uint32_t worker_index) {
   l->fd = fd;
   l->worker.store(worker_index, std::memory_order_relaxed);
   l->tcp = net::is_tcp(fd);
+  l->origin = origin;
   shared_.listener_count.store(count + 1, std::memory_order_release);  // pairs with worker::resume_accepting
   for (uint32_t i = 0; i < shared_.config.workers; ++i) {
     if (worker_index != KR_ANY_WORKER && worker_index != i) continue;

@@ -22,7 +22,7 @@ class core {
 
   [[nodiscard]] kr_status start(const kr_config &config, const kr_static *statics, uint32_t static_count,
                                 kr_on_batch on_batch, void *ctx);
-  [[nodiscard]] kr_status listen(int fd, uint32_t worker_index);
+  [[nodiscard]] kr_status listen(int fd, uint32_t worker_index, uint8_t origin);
   [[nodiscard]] kr_status drain();
   [[nodiscard]] kr_status wait(uint32_t timeout_ms);
   void interrupt();

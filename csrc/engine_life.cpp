@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "base_assert.h"
 #include "engine_worker.h"
@@ -30,7 +31,8 @@ constexpr size_t kDiscardMax = 256 * 1024;  // bytes read and dropped in one tur
 
 void worker::accept_all(uint32_t listener_index) {
   if (drained_ || accept_again_ms_ != 0) return;
-  const int listen_fd = common_->listeners[listener_index].fd;
+  const listener &from = common_->listeners[listener_index];
+  const int listen_fd = from.fd;
   for (int i = 0; i < kAcceptMax; ++i) {
     if (config_.on_full == KR_ON_FULL_PAUSE_ACCEPT &&
         common_->conns.load(std::memory_order_relaxed) >= config_.conns_max) {
@@ -39,8 +41,8 @@ void worker::accept_all(uint32_t listener_index) {
     const int fd = kernel_->accept4(listen_fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     counters_.syscalls.add(1);
     if (fd >= 0) {
-      if (common_->listeners[listener_index].tcp) net::set_tcp_options(fd);
-      accepted(fd);
+      if (from.tcp) net::set_tcp_options(fd);
+      accepted({fd, from.origin});
       flush_notices();
       continue;
     }
@@ -57,12 +59,12 @@ void worker::accept_all(uint32_t listener_index) {
   }
 }
 
-void worker::accepted(int fd) {
+void worker::accepted(net::accepted_socket socket) {
   counters_.accepted.add(1);
   if (common_->conns.fetch_add(1, std::memory_order_relaxed) >= config_.conns_max && !make_place()) {
     common_->conns.fetch_sub(1, std::memory_order_relaxed);
     counters_.refused.add(1);
-    kernel_->close(fd);
+    kernel_->close(socket.fd);
     return;
   }
   uint32_t target = index_;
@@ -80,19 +82,20 @@ void worker::accepted(int fd) {
   }
   common_->peers[target].conns.fetch_add(1, std::memory_order_relaxed);
   if (target != index_) {
-    if (common_->peers[target].inbox.push(fd)) return;
+    if (common_->peers[target].inbox.push(socket)) return;
     common_->peers[target].conns.fetch_sub(1, std::memory_order_relaxed);
     common_->peers[index_].conns.fetch_add(1, std::memory_order_relaxed);
   }
-  adopt(fd);
+  adopt(socket);
 }
 
 // Makes a connection of a socket that is counted already.
-void worker::adopt(int fd) {
+void worker::adopt(net::accepted_socket socket) {
   connection *c = connections_.take();
   if (c != nullptr) {
     if (config_.notify_conns != 0) notify(c, KR_NOTICE_OPENED);
-    c->fd = fd;
+    c->fd = socket.fd;
+    c->origin = socket.origin;
     c->polled = kPollRead;
     c->phase = phase::idle;
     counters_.conns.add(1);
@@ -101,10 +104,11 @@ void worker::adopt(int fd) {
     event.events = kPollRead;
     event.data.u64 = c->id();
     counters_.syscalls.add(1);
-    if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event) != 0 || (drained_ && !has_unread(c))) return close(c);
+    if (kernel_->epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, c->fd, &event) != 0 || (drained_ && !has_unread(c)))
+      return close(c);
     return arm(c);
   }
-  kernel_->close(fd);
+  kernel_->close(socket.fd);
   counters_.reasons[KR_REASON_NO_MEMORY].add(1);
   common_->peers[index_].conns.fetch_sub(1, std::memory_order_relaxed);
   common_->conns.fetch_sub(1, std::memory_order_relaxed);
@@ -112,12 +116,12 @@ void worker::adopt(int fd) {
 
 void worker::take_inbox() {
   woken_ = false;
-  int fds[256];
-  const size_t count = common_->peers[index_].inbox.take(fds, sizeof(fds) / sizeof(fds[0]));
-  for (size_t i = 0; i < count; ++i) adopt(fds[i]);
+  net::accepted_socket sockets[256];
+  const size_t count = common_->peers[index_].inbox.take(sockets, std::size(sockets));
+  for (size_t i = 0; i < count; ++i) adopt(sockets[i]);
   flush_notices();
   uint64_t ids[256];
-  const size_t closes = common_->peers[index_].inbox.take_closes(ids, sizeof(ids) / sizeof(ids[0]));
+  const size_t closes = common_->peers[index_].inbox.take_closes(ids, std::size(ids));
   for (size_t i = 0; i < closes; ++i) {
     connection *c = connections_.find(ids[i]);
     if (c == nullptr) continue;

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include "base_assert.h"
 #include "engine_worker.h"
@@ -218,6 +219,11 @@ int worker::link_fd(uint64_t id) const {
   return c == nullptr ? -1 : c->fd;
 }
 
+uint8_t worker::link_origin(uint64_t id) const {
+  const connection *c = connections_.find(id);
+  return c == nullptr ? 0 : c->origin;
+}
+
 int32_t worker::link_unsent(uint64_t id) const {
   const connection *c = link_of(id);
   return c == nullptr ? -1 : kernel_->unsent_size(c->fd);
@@ -349,9 +355,9 @@ void worker::flush_notices() {
 
 void worker::end() {
   // What another worker has handed over, and nobody will make a connection of.
-  int fds[64];
-  for (size_t count; (count = common_->peers[index_].inbox.take(fds, sizeof(fds) / sizeof(fds[0]))) != 0;) {
-    for (size_t i = 0; i < count; ++i) kernel_->close(fds[i]);
+  net::accepted_socket sockets[64];
+  for (size_t count; (count = common_->peers[index_].inbox.take(sockets, std::size(sockets))) != 0;) {
+    for (size_t i = 0; i < count; ++i) kernel_->close(sockets[i].fd);
     common_->conns.fetch_sub(static_cast<uint32_t>(count), std::memory_order_relaxed);
   }
   connections_.each([this](connection *c) {

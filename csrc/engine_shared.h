@@ -20,7 +20,8 @@ struct listener {
   int fd = -1;
   // The only worker that accepts from it, KR_ANY_WORKER, or kNoWorker. Relaxed.
   std::atomic<uint32_t> worker{KR_ANY_WORKER};
-  bool tcp = false;  // else a Unix socket
+  bool tcp = false;    // else a Unix socket
+  uint8_t origin = 0;  // of its connections, for the receiver
 };
 
 // One worker as the others see it, on a cache line of its own.

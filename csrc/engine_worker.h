@@ -64,6 +64,7 @@ class worker {
   void link_release(uint64_t id, uint32_t how);
   kr_status link_detach(uint64_t id, char *data, size_t capacity, size_t *size_out, int *fd_out);
   int link_fd(uint64_t id) const;
+  uint8_t link_origin(uint64_t id) const;
   int32_t link_unsent(uint64_t id) const;
 
   // Closes everything but links, whose sockets it shuts down. The owner, when the thread has ended.
@@ -141,8 +142,8 @@ class worker {
 
   // engine_life.cpp
   void accept_all(uint32_t listener_index);
-  void accepted(int fd);
-  void adopt(int fd);
+  void accepted(net::accepted_socket socket);
+  void adopt(net::accepted_socket socket);
   void take_inbox();
   bool make_place();
   bool has_unread(const connection *c) const;

@@ -255,6 +255,9 @@ int32_t kr_link_unsent(kr_core *core, uint32_t worker, uint64_t connection);
  * output, and no longer than the link. */
 int kr_link_fd(kr_core *core, uint32_t worker, uint64_t connection);
 
+/* What kr_listen was given as origin with the socket that has accepted the link. */
+uint8_t kr_link_origin(kr_core *core, uint32_t worker, uint64_t connection);
+
 /* --------------------------------------------------------------- the core */
 
 /* Durations are milliseconds, sizes are bytes; zero means no limit where a
@@ -314,8 +317,9 @@ enum { KR_ANY_WORKER = 0x7fffffff };
 /* Accepts connections from a listening stream socket. The core owns `fd` from
  * the call on, whatever it returns, and sets it non-blocking. With
  * KR_ANY_WORKER all workers share the socket, else only `worker` accepts from it.
- * Owner. KR_ERR_CLOSED after kr_drain. */
-kr_status kr_listen(kr_core *core, int fd, uint32_t worker);
+ * `origin` is a number of the owner's, for kr_link_origin; several sockets may have
+ * the same. Owner. KR_ERR_CLOSED after kr_drain. */
+kr_status kr_listen(kr_core *core, int fd, uint32_t worker, uint8_t origin);
 
 /* Stops accepting and closes the listening sockets and all idle connections;
  * the others close after the answer to what they have sent. Returns when no

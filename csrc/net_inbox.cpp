@@ -12,7 +12,7 @@
 namespace kourier::net {
 
 inbox::~inbox() {
-  for (size_t i = 0; i < count_; ++i) ::close(fds_[i]);
+  for (size_t i = 0; i < count_; ++i) ::close(sockets_[i].fd);
   if (wake_fd_ >= 0) ::close(wake_fd_);
 }
 
@@ -21,11 +21,11 @@ kr_status inbox::open() {
   return wake_fd_ < 0 ? KR_ERR_SYSTEM : KR_OK;
 }
 
-bool inbox::push(int fd) {
+bool inbox::push(accepted_socket socket) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (count_ == kCapacity) return false;
-    fds_[count_++] = fd;
+    sockets_[count_++] = socket;
     if (count_ > 1) return true;  // the first one has woken the worker already
   }
   wake();
@@ -57,13 +57,13 @@ void inbox::wake() {
   [[maybe_unused]] const ssize_t written = ::write(wake_fd_, &one, sizeof(one));
 }
 
-size_t inbox::take(int *fds, size_t capacity) {
+size_t inbox::take(accepted_socket *sockets, size_t capacity) {
   uint64_t count;
   [[maybe_unused]] const ssize_t size = ::read(wake_fd_, &count, sizeof(count));
   const std::lock_guard<std::mutex> lock(mutex_);
   const size_t taken = std::min(capacity, count_);
-  std::memcpy(fds, fds_, taken * sizeof(int));
-  std::memmove(fds_, fds_ + taken, (count_ - taken) * sizeof(int));
+  std::memcpy(sockets, sockets_, taken * sizeof(accepted_socket));
+  std::memmove(sockets_, sockets_ + taken, (count_ - taken) * sizeof(accepted_socket));
   count_ -= taken;
   if (count_ != 0) wake();
   return taken;

@@ -163,7 +163,7 @@ struct server {
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) __builtin_trap();
     common.conns.fetch_add(1);
     common.peers[0].conns.fetch_add(1);
-    if (!common.peers[0].inbox.push(fds[0])) __builtin_trap();
+    if (!common.peers[0].inbox.push({fds[0], 0})) __builtin_trap();
     turn();
     std::string all;
     refused = 0;

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <random>
 #include <string>
@@ -66,12 +67,14 @@ int dial(const struct sockaddr_in &address) {
   return fd;
 }
 
-void exchange(int fd) {
+// Returns the last byte of the answer.
+char exchange(int fd) {
   static constexpr char kRequest[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-  ASSERT_EQ(static_cast<ssize_t>(sizeof(kRequest) - 1), ::send(fd, kRequest, sizeof(kRequest) - 1, MSG_NOSIGNAL));
+  EXPECT_EQ(static_cast<ssize_t>(sizeof(kRequest) - 1), ::send(fd, kRequest, sizeof(kRequest) - 1, MSG_NOSIGNAL));
   constexpr size_t kAnswerSize = 40;
-  char answer[kAnswerSize];
-  ASSERT_EQ(static_cast<ssize_t>(kAnswerSize), ::recv(fd, answer, kAnswerSize, MSG_WAITALL)) << std::strerror(errno);
+  char answer[kAnswerSize] = {};
+  EXPECT_EQ(static_cast<ssize_t>(kAnswerSize), ::recv(fd, answer, kAnswerSize, MSG_WAITALL)) << std::strerror(errno);
+  return answer[kAnswerSize - 1];
 }
 
 TEST(Core, StartsAndStopsWithoutLeavingDescriptors) {
@@ -82,7 +85,7 @@ TEST(Core, StartsAndStopsWithoutLeavingDescriptors) {
     core c(&net::kKernel);
     ASSERT_EQ(KR_OK, c.start(config, nullptr, 0, answer_ok, nullptr));
     struct sockaddr_in address;
-    ASSERT_EQ(KR_OK, c.listen(listen_on_loopback(&address), KR_ANY_WORKER));
+    ASSERT_EQ(KR_OK, c.listen(listen_on_loopback(&address), KR_ANY_WORKER, 0));
     const int fd = dial(address);
     if (i % 2 == 0) exchange(fd);
     if (i % 3 == 0) {
@@ -118,7 +121,7 @@ TEST(Core, SpreadsConnectionsOverTheWorkers) {
   core c(&net::kKernel);
   ASSERT_EQ(KR_OK, c.start(config, nullptr, 0, answer_ok, nullptr));
   struct sockaddr_in address;
-  ASSERT_EQ(KR_OK, c.listen(listen_on_loopback(&address), KR_ANY_WORKER));
+  ASSERT_EQ(KR_OK, c.listen(listen_on_loopback(&address), KR_ANY_WORKER, 0));
   std::vector<int> fds;
   for (int i = 0; i < 256; ++i) fds.push_back(dial(address));
   for (const int fd : fds) exchange(fd);
@@ -132,17 +135,49 @@ TEST(Core, SpreadsConnectionsOverTheWorkers) {
   for (const int fd : fds) ::close(fd);
 }
 
+// Also of those that one worker hands to another.
+TEST(Core, KnowsWhichListenerAConnectionIsFrom) {
+  kr_config config = default_config();
+  config.workers = 4;
+  core c(&net::kKernel);
+  const auto tell_origin = [](void *ctx, kr_batch *batch) {
+    answer_ok(ctx, batch);
+    for (uint32_t i = 0; i < batch->count; ++i) {
+      const kr_request &r = batch->requests[i];
+      char *body_end = batch->out + r.answer_offset + r.answer_size;
+      body_end[-1] = static_cast<char>(static_cast<core *>(ctx)->worker_at(batch->worker)->link_origin(r.connection));
+    }
+  };
+  ASSERT_EQ(KR_OK, c.start(config, nullptr, 0, tell_origin, &c));
+  constexpr uint8_t kOrigins[] = {0, 1, 255, 1};
+  struct sockaddr_in addresses[std::size(kOrigins)];
+  for (size_t i = 0; i < std::size(kOrigins); ++i) {
+    ASSERT_EQ(KR_OK, c.listen(listen_on_loopback(&addresses[i]), KR_ANY_WORKER, kOrigins[i]));
+  }
+  std::vector<int> fds;
+  for (size_t i = 0; i < 128; ++i) {
+    fds.push_back(dial(addresses[i % std::size(kOrigins)]));
+    ASSERT_EQ(kOrigins[i % std::size(kOrigins)], static_cast<uint8_t>(exchange(fds.back())));
+  }
+  for (uint32_t i = 0; i < 4; ++i) {
+    kr_worker_stats stats;
+    ASSERT_EQ(KR_OK, c.stats(i, &stats));
+    EXPECT_NE(0u, stats.requests) << "of worker " << i;
+  }
+  for (const int fd : fds) ::close(fd);
+}
+
 TEST(Core, DrainRefusesNewListenersAndWaitEndsByInterrupt) {
   core c(&net::kKernel);
   ASSERT_EQ(KR_OK, c.start(default_config(), nullptr, 0, answer_ok, nullptr));
   struct sockaddr_in address;
-  ASSERT_EQ(KR_OK, c.listen(listen_on_loopback(&address), KR_ANY_WORKER));
+  ASSERT_EQ(KR_OK, c.listen(listen_on_loopback(&address), KR_ANY_WORKER, 0));
   const int fd = dial(address);
   ASSERT_EQ(6, ::send(fd, "GET / ", 6, MSG_NOSIGNAL));
   kr_worker_stats stats = {};
   while (stats.bytes_in != 6) ASSERT_EQ(KR_OK, c.stats(0, &stats));
   ASSERT_EQ(KR_OK, c.drain());
-  EXPECT_EQ(KR_ERR_CLOSED, c.listen(::socket(AF_INET, SOCK_STREAM, 0), KR_ANY_WORKER));
+  EXPECT_EQ(KR_ERR_CLOSED, c.listen(::socket(AF_INET, SOCK_STREAM, 0), KR_ANY_WORKER, 0));
   EXPECT_EQ(KR_ERR_BLOCKED, c.wait(1)) << "a request is under way";
   std::thread interrupter([&c] { c.interrupt(); });
   EXPECT_EQ(KR_OK, c.wait(10000));
@@ -418,7 +453,7 @@ TEST(Core, HandsConnectionsOverToThreads) {
   threads.owner = &c;
   ASSERT_EQ(KR_OK, c.start(link_config(), nullptr, 0, pool::on_batch, &threads));
   struct sockaddr_in address;
-  ASSERT_EQ(KR_OK, c.listen(listen_on_loopback(&address), KR_ANY_WORKER));
+  ASSERT_EQ(KR_OK, c.listen(listen_on_loopback(&address), KR_ANY_WORKER, 0));
   constexpr int kClients = 6;
   constexpr int kRequests = 800;
   std::vector<std::thread> clients;
@@ -443,7 +478,7 @@ TEST(Core, StopsWhileConnectionsAreHandedOver) {
     threads.owner = &c;
     ASSERT_EQ(KR_OK, c.start(link_config(), nullptr, 0, pool::on_batch, &threads));
     struct sockaddr_in address;
-    ASSERT_EQ(KR_OK, c.listen(listen_on_loopback(&address), KR_ANY_WORKER));
+    ASSERT_EQ(KR_OK, c.listen(listen_on_loopback(&address), KR_ANY_WORKER, 0));
     std::vector<std::thread> clients;
     for (unsigned i = 0; i < 4; ++i) {
       clients.emplace_back([&, i] { customer(address, round * 10 + i + 1, false).run(1000000); });

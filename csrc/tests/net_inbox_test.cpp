@@ -20,15 +20,17 @@ TEST(Inbox, HandsSocketsOverInOrderAndWakes) {
   const int b = some_fd();
   struct pollfd wait = {box.wake_fd(), POLLIN, 0};
   EXPECT_EQ(0, ::poll(&wait, 1, 0));
-  EXPECT_TRUE(box.push(a));
-  EXPECT_TRUE(box.push(b));
+  EXPECT_TRUE(box.push({a, 1}));
+  EXPECT_TRUE(box.push({b, 2}));
   EXPECT_EQ(1, ::poll(&wait, 1, 0));
-  int fds[4];
-  EXPECT_EQ(1u, box.take(fds, 1));
-  EXPECT_EQ(a, fds[0]);
+  accepted_socket sockets[4];
+  EXPECT_EQ(1u, box.take(sockets, 1));
+  EXPECT_EQ(a, sockets[0].fd);
+  EXPECT_EQ(1, sockets[0].origin);
   EXPECT_EQ(1, ::poll(&wait, 1, 0)) << "what is left wakes again";
-  EXPECT_EQ(1u, box.take(fds, 4));
-  EXPECT_EQ(b, fds[0]);
+  EXPECT_EQ(1u, box.take(sockets, 4));
+  EXPECT_EQ(b, sockets[0].fd);
+  EXPECT_EQ(2, sockets[0].origin);
   EXPECT_EQ(0, ::poll(&wait, 1, 0));
   ::close(a);
   ::close(b);
@@ -39,9 +41,9 @@ TEST(Inbox, RefusesWhenFullAndClosesWhatNobodyTook) {
   {
     inbox box;
     ASSERT_EQ(KR_OK, box.open());
-    EXPECT_TRUE(box.push(first));
-    for (size_t i = 1; i < inbox::kCapacity; ++i) EXPECT_TRUE(box.push(::dup(first)));
-    EXPECT_FALSE(box.push(first));
+    EXPECT_TRUE(box.push({first, 0}));
+    for (size_t i = 1; i < inbox::kCapacity; ++i) EXPECT_TRUE(box.push({::dup(first), 0}));
+    EXPECT_FALSE(box.push({first, 0}));
   }
   EXPECT_EQ(-1, ::fcntl(first, F_GETFD));
 }
@@ -56,7 +58,7 @@ TEST(Inbox, LosesNothingBetweenThreads) {
     threads.emplace_back([&box, t] {
       // Numbers stand in for descriptors: nothing here is closed.
       for (int i = 0; i < kEach;) {
-        if (box.push(t * kEach + i)) {
+        if (box.push({t * kEach + i, 0})) {
           ++i;
         } else {
           std::this_thread::yield();
@@ -66,12 +68,12 @@ TEST(Inbox, LosesNothingBetweenThreads) {
   }
   std::vector<int> seen(kThreads * kEach);
   int count = 0;
-  int fds[64];
+  accepted_socket sockets[64];
   while (count < kThreads * kEach) {
     struct pollfd wait = {box.wake_fd(), POLLIN, 0};
     ASSERT_EQ(1, ::poll(&wait, 1, 10000));
-    const size_t taken = box.take(fds, 64);
-    for (size_t i = 0; i < taken; ++i) ++seen[static_cast<size_t>(fds[i])];
+    const size_t taken = box.take(sockets, 64);
+    for (size_t i = 0; i < taken; ++i) ++seen[static_cast<size_t>(sockets[i].fd)];
     count += static_cast<int>(taken);
   }
   for (std::thread &thread : threads) thread.join();

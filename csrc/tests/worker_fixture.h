@@ -206,7 +206,7 @@ class WorkerTest : public ::testing::Test {
     }
     common_.conns.fetch_add(1);
     common_.peers[0].conns.fetch_add(1);
-    EXPECT_TRUE(common_.peers[0].inbox.push(fds[0]));
+    EXPECT_TRUE(common_.peers[0].inbox.push({fds[0], 0}));
     turn();
     return client(fds[1]);
   }
