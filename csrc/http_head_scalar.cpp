@@ -81,6 +81,11 @@ class reader {
 
   step too_large() { return end_of_input(431, KR_REASON_HEAD_TOO_LARGE); }
 
+  // The octet at at_ does not belong into a part of the request line, or ends the line before all parts have come.
+  step bad_part(uint8_t reason) {
+    return bad(400, octet() == '\r' || octet() == '\n' ? uint8_t{KR_REASON_BAD_REQUEST_LINE} : reason);
+  }
+
   uint8_t octet() const { return static_cast<uint8_t>(data_[at_]); }
 
   // The CR at at_ and the LF behind it.
@@ -110,7 +115,7 @@ class reader {
     while (at_ < size_ && has_class(data_[at_], kTchar)) ++at_;
     // RFC 9112 §3: a method longer than any that is known gets 501.
     if (at_ == size_) return end_of_input(501, KR_REASON_BAD_METHOD);
-    if (octet() != ' ' || at_ == start) return bad(400, KR_REASON_BAD_METHOD);
+    if (octet() != ' ' || at_ == start) return bad_part(KR_REASON_BAD_METHOD);
     request_->method_offset = start;
     request_->method_size = at_ - start;
     request_->method = method_id_of(data_ + start, at_ - start);
@@ -131,22 +136,28 @@ class reader {
     request_->target_offset = start;
     request_->target_size = at_ - start;
     if (octet() != ' ' || !split_target(data_, {start, at_ - start}, request_->method, &parts_)) {
-      return bad(400, KR_REASON_BAD_TARGET);
+      return bad_part(KR_REASON_BAD_TARGET);
     }
     ++at_;
     return step::next;
   }
 
-  // RFC 9112 §2.3. Minor versions above 1 are handled as 1.1, RFC 9110 §2.5.
+  // RFC 9112 §2.3. Minor versions above 1 are handled as 1.1, RFC 9110 §2.5. What does
+  // not begin with "HTTP/" is no version: the target has a blank, or the line other parts.
   step read_version() {
     static constexpr char kPattern[] = "HTTP/0.0";  // '0' stands for any digit
+    static constexpr uint32_t kNameSize = 5;
     const uint32_t start = at_;
     for (uint32_t i = 0; i < sizeof kPattern - 1; ++i, ++at_) {
       if (at_ == size_) return too_large();
       const bool fits = kPattern[i] == '0' ? is_digit(octet()) : data_[at_] == kPattern[i];
-      if (!fits) return bad(400, KR_REASON_BAD_VERSION);
+      if (!fits) return bad(400, i < kNameSize ? KR_REASON_BAD_REQUEST_LINE : KR_REASON_BAD_VERSION);
     }
-    const step result = read_crlf(KR_REASON_BAD_VERSION);
+    const uint32_t end = at_;
+    const step result = read_crlf(KR_REASON_BAD_REQUEST_LINE);
+    if (result == step::bad && at_ == end && at_ < size_ && has_class(data_[at_], kTchar)) {
+      return bad(400, KR_REASON_BAD_VERSION);  // "HTTP/1.10"
+    }
     if (result != step::next) return result;
     if (data_[start + 5] != '1') return bad(505, KR_REASON_BAD_VERSION);
     if (data_[start + 7] == '0') request_->flags |= KR_REQUEST_HTTP10;

@@ -54,7 +54,7 @@ TEST(HttpHead, IgnoresAFewEmptyLinesBeforeTheRequestLine) {
   expect_bad(empty + "\r\n" + get("/"), 400, KR_REASON_BAD_REQUEST_LINE);
   expect_more("\r\n");
   expect_bad("\r" + get("/"), 400, KR_REASON_BAD_REQUEST_LINE);
-  expect_bad("\n" + get("/"), 400, KR_REASON_BAD_METHOD);
+  expect_bad("\n" + get("/"), 400, KR_REASON_BAD_REQUEST_LINE);
   expect_bad(" " + get("/"), 400, KR_REASON_BAD_METHOD);
 }
 
@@ -103,9 +103,21 @@ TEST(HttpHead, Version) {
   for (const char *version : {"HTTP/0.9", "HTTP/2.0", "HTTP/3.0", "HTTP/9.9"}) {
     expect_bad(with("", std::string("GET / ") + version), 505, KR_REASON_BAD_VERSION);
   }
-  for (const char *version : {"HTTP", "HTTP/", "HTTP/1", "HTTP/1.", "HTTP/1.1a", "HTTP/1.10", "HTTP/11.1", "http/1.1",
-                              "HTTP/1,1", "HTTP/1 .1", "HTTP /1.1", "HTTP/+1.1", "HTTP/a.b", "XTTP/1.1"}) {
+  for (const char *version : {"HTTP/", "HTTP/1", "HTTP/1.", "HTTP/1.1a", "HTTP/1.10", "HTTP/11.1", "HTTP/1,1",
+                              "HTTP/1 .1", "HTTP/+1.1", "HTTP/a.b"}) {
     expect_bad(with("", std::string("GET / ") + version), 400, KR_REASON_BAD_VERSION);
+  }
+}
+
+// A line that does not have three parts with a blank between two and CR LF behind them.
+TEST(HttpHead, PartsOfTheRequestLine) {
+  for (const char *line : {"GET", "GET /", "GET / ", "GET / HTTP", "GET / HTTP /1.1", "GET / http/1.1",
+                           "GET / XTTP/1.1", "GET /a b HTTP/1.1", "GET /a Hb HTTP/1.1", "GET /  HTTP/1.1",
+                           "GET / HTTP/1.1 ", "GET / HTTP/1.1\t", "GET / HTTP/1.1\r"}) {
+    expect_bad(with("", line), 400, KR_REASON_BAD_REQUEST_LINE);
+  }
+  for (const char *line : {"", "GET", "GET /", "GET / ", "GET / HTTP/1.1"}) {
+    expect_bad(std::string(line) + "\nHost: a.test\r\n\r\n", 400, KR_REASON_BAD_REQUEST_LINE);
   }
 }
 
