@@ -35,7 +35,7 @@ std::string_view phrase(uint16_t code) {
 }
 
 // What follows the phrase in the text, for the person who debugs the client.
-std::string_view explanation(uint8_t reason) {
+std::string_view explanation(uint16_t code, uint8_t reason) {
   switch (reason) {
     case KR_REASON_BAD_REQUEST_LINE:
       return ": malformed request line";
@@ -50,7 +50,8 @@ std::string_view explanation(uint8_t reason) {
     case KR_REASON_BAD_CONTENT_LENGTH:
       return ": invalid Content-Length";
     case KR_REASON_BAD_TRANSFER_ENCODING:
-      return ": unsupported transfer encoding";
+      return code == 501 ? ": unsupported transfer encoding"
+                         : ": malformed Transfer-Encoding, or one beside Content-Length or of HTTP/1.0";
     case KR_REASON_BAD_CHUNK:
       return ": malformed chunked body";
     case KR_REASON_BAD_TRAILER:
@@ -86,7 +87,7 @@ struct writer {
 
 size_t write_refusal(char *out, uint16_t code, uint8_t reason, bool to_head, const date_line &date) {
   const std::string_view title = phrase(code);
-  const std::string_view why = explanation(reason);
+  const std::string_view why = explanation(code, reason);
   writer w{out};
   w.put("HTTP/1.1 ");
   w.put(title);

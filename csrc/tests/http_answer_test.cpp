@@ -58,6 +58,18 @@ TEST(Refusal, IsWellFramedForEachCodeAndReason) {
   }
 }
 
+TEST(Refusal, TellsAnUnknownTransferCodingFromAWrongOne) {
+  date_line date;
+  date.update(784111777);
+  const auto body = [&date](uint16_t code) {
+    char out[kRefusalSizeMax];
+    const std::string text(out, write_refusal(out, code, KR_REASON_BAD_TRANSFER_ENCODING, false, date));
+    return text.substr(text.find("\r\n\r\n") + 4);
+  };
+  EXPECT_EQ("501 Not Implemented: unsupported transfer encoding\n", body(501));
+  EXPECT_EQ("400 Bad Request: malformed Transfer-Encoding, or one beside Content-Length or of HTTP/1.0\n", body(400));
+}
+
 TEST(StaticAnswer, TellsWhetherTheConnectionPersists) {
   date_line date;
   date.update(784111777);
