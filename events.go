@@ -1,7 +1,9 @@
 package kourier
 
 import (
+	"bytes"
 	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -11,8 +13,24 @@ type Event struct {
 	Reason Reason
 	Status int            // what the client was sent; 0: nothing
 	Remote netip.AddrPort // the peer's address; invalid if it is not of TCP, or the connection is closed by now
-	Detail string         // more about it for a person to read, or ""
+	Detail string         // of a request that was refused, its first line, quoted, at most 200 bytes; of a TLS handshake, the error; else ""
 	Err    error          // what failed, or nil
+}
+
+// detailSizeMax bounds what quoteLine looks at, in bytes.
+const detailSizeMax = 200
+
+// quoteLine returns the first line of a request for Event.Detail, "" if there is none.
+func quoteLine(data []byte) string {
+	data = bytes.TrimLeft(data, "\r\n") // RFC 9112 §2.2
+	data = data[:min(len(data), detailSizeMax)]
+	if end := bytes.IndexByte(data, '\n'); end >= 0 {
+		data = data[:end]
+	}
+	if data = bytes.TrimSuffix(data, []byte("\r")); len(data) == 0 {
+		return ""
+	}
+	return strconv.Quote(string(data))
 }
 
 // A Reason tells why a request was refused or a connection closed: one of the

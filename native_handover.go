@@ -92,7 +92,7 @@ func (t *linkTable) baseOf(id linkID) context.Context {
 func (t *linkTable) notice(worker uint32, n *abi.Notice) {
 	if n.Kinds&abi.NoticeReason != 0 {
 		remote := t.core.linkPeer(linkID{worker, n.Connection})
-		t.event(Event{Reason: reasonOf(uint32(n.Reason)), Status: int(n.Code), Remote: remote})
+		t.event(Event{Reason: reasonOf(uint32(n.Reason)), Status: int(n.Code), Remote: remote, Detail: quoteLine(n.Bytes())})
 		return
 	}
 	if n.Kinds&(abi.NoticeOpened|abi.NoticeClosed|abi.NoticeActive|abi.NoticeIdle) != 0 {

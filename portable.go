@@ -327,5 +327,6 @@ func (p *portable) refuse(w http.ResponseWriter, r *http.Request, why *refusedRe
 	w.WriteHeader(why.code)
 	_, _ = io.WriteString(w, why.text)             // a client that has gone needs no reason
 	remote, _ := netip.ParseAddrPort(r.RemoteAddr) // invalid for a Unix socket
-	p.server.event(Event{Reason: why.reason, Status: why.code, Remote: remote})
+	line := r.Method + " " + r.RequestURI + " " + r.Proto
+	p.server.event(Event{Reason: why.reason, Status: why.code, Remote: remote, Detail: quoteLine([]byte(line))})
 }

@@ -383,6 +383,7 @@ func TestBodiesBeyondTheLimitAreRefusedAndTold(t *testing.T) {
 		e := within(t, events)
 		require.Equal(t, kourier.ReasonBodyTooLarge, e.Reason)
 		require.Equal(t, 413, e.Status)
+		require.Equal(t, `"POST / HTTP/1.1"`, e.Detail)
 		require.EqualValues(t, n+1, srv.Stats().ParseErrors[kourier.ReasonBodyTooLarge])
 	}
 	require.Zero(t, srv.Stats().Requests)

@@ -237,10 +237,36 @@ func TestEventsTellOfWhatNoHandlerSees(t *testing.T) {
 	}
 	srv.ErrorLog = log.New(io.Discard, "", 0)
 	p := dial(t, serving(t, srv))
-	require.Equal(t, 400, p.ask("GET / HTTP/1.1\r\nHost: a b\r\n\r\n").StatusCode)
+	const badHost = "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"
+	require.Equal(t, 400, p.ask(badHost).StatusCode)
+	sent := uint64(len(badHost))
 	event := soon(t, events)
 	require.Equal(t, kourier.ReasonBadHost, event.Reason)
 	require.Equal(t, 400, event.Status)
 	require.Equal(t, p.LocalAddr().String(), event.Remote.String())
+	require.Equal(t, `"GET / HTTP/1.1"`, event.Detail)
 	require.WithinDuration(t, time.Now(), event.Time, time.Minute)
+
+	// Behind another, in pieces, in its body.
+	for _, c := range []struct {
+		pieces []string
+		reason kourier.Reason
+		detail string
+	}{
+		{[]string{helloRequest + "GET /a b HTTP/1.1\r\n\r\n"}, kourier.ReasonBadRequestLine, `"GET /a b HTTP/1.1"`},
+		{[]string{helloRequest + "GET /", "\"x\r\n"}, kourier.ReasonBadTarget, `"GET /\"x"`},
+		{[]string{"POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc", "xyz"}, kourier.ReasonBadChunk, `"POST /c HTTP/1.1"`},
+	} {
+		p := dial(t, srv.Addrs()[0].String())
+		for i, piece := range c.pieces {
+			if i > 0 {
+				eventually(t, func() bool { return srv.Stats().BytesIn == sent }, "what came before is received")
+			}
+			p.send(piece)
+			sent += uint64(len(piece))
+		}
+		event := soon(t, events)
+		require.Equal(t, c.reason, event.Reason)
+		require.Equal(t, c.detail, event.Detail)
+	}
 }

@@ -47,6 +47,7 @@ const (
 	_ = -uint(unsafe.Offsetof(abi.Notice{}.Kinds) ^ unsafe.Offsetof(C.kr_notice{}.kinds))
 	_ = -uint(unsafe.Offsetof(abi.Notice{}.Reason) ^ unsafe.Offsetof(C.kr_notice{}.reason))
 	_ = -uint(unsafe.Offsetof(abi.Notice{}.Code) ^ unsafe.Offsetof(C.kr_notice{}.code))
+	_ = -uint(unsafe.Offsetof(abi.Notice{}.DataSize) ^ unsafe.Offsetof(C.kr_notice{}.data_size))
 
 	_ = uint(-(abi.RequestKeepAlive ^ C.KR_REQUEST_KEEP_ALIVE))
 	_ = uint(-(abi.RequestHTTP10 ^ C.KR_REQUEST_HTTP10))

@@ -337,14 +337,14 @@ void worker::end_link(connection *c, uint8_t asks) {
   parse(c, input->data(), input->size, input);
 }
 
-void worker::notify(const connection *c, uint32_t kinds, uint8_t reason, uint16_t code) {
+void worker::notify(const kr_notice &notice) {
   KR_ASSERT(batch_.notices_used < batch::kNoticesMax);
-  batch_.notices[batch_.notices_used++] = {c->id(), kinds, reason, code};
+  batch_.notices[batch_.notices_used++] = notice;
 }
 
-void worker::count_reason(const connection *c, uint8_t reason, uint16_t code) {
+void worker::count_reason(const connection *c, uint8_t reason, uint16_t code, const char *data, size_t size) {
   counters_.reasons[reason].add(1);
-  if (config_.notify_reasons != 0) notify(c, KR_NOTICE_REASON, reason, code);
+  if (config_.notify_reasons != 0) notify({c->id(), KR_NOTICE_REASON, reason, code, data, size});
 }
 
 // Where no connection is being looked at that the receiver might change.

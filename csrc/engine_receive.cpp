@@ -432,7 +432,7 @@ void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t meth
     in->put_off = true;
     return;
   }
-  count_reason(in->conn, reason, code);
+  count_reason(in->conn, reason, code, in->data, in->size);
   kr_request *record = add_record(in);
   *record = kr_request{};
   record->base = in->data;

@@ -137,7 +137,8 @@ class worker {
   void take_mail();
   void take_asks(connection *c, uint8_t asks);
   void end_link(connection *c, uint8_t asks);
-  void notify(const connection *c, uint32_t kinds, uint8_t reason = 0, uint16_t code = 0);
+  void notify(const connection *c, uint32_t kinds) { notify({c->id(), kinds, 0, 0, nullptr, 0}); }
+  void notify(const kr_notice &notice);
   void flush_notices();
 
   // engine_life.cpp
@@ -161,7 +162,8 @@ class worker {
   void linger(connection *c);
   void discard(connection *c);
   void close(connection *c);
-  void count_reason(const connection *c, uint8_t reason, uint16_t code = 0);
+  void count_reason(const connection *c, uint8_t reason, uint16_t code = 0, const char *data = nullptr,
+                    size_t size = 0);
 
   // What a connection is polled for that waits for its peer to send.
   static constexpr uint16_t kPollRead = EPOLLIN | EPOLLRDHUP;

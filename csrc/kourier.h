@@ -136,8 +136,11 @@ enum {
 typedef struct kr_notice {
   uint64_t connection;
   uint32_t kinds;
-  uint16_t reason; /* KR_REASON_*, with KR_NOTICE_REASON */
-  uint16_t code;   /* with KR_NOTICE_REASON: the status code of the refusal, 0 for none */
+  uint16_t reason;  /* KR_REASON_*, with KR_NOTICE_REASON */
+  uint16_t code;    /* with KR_NOTICE_REASON: the status code of the refusal, 0 for none */
+  const char *data; /* data_size bytes: what has come of a request that was refused, from its beginning on; null where
+                       that is not known any more. Valid until on_batch returns */
+  uint64_t data_size;
 } kr_notice;
 
 /* The requests that one turn of a worker's loop has parsed, of all its

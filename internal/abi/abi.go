@@ -110,6 +110,8 @@ type Notice struct {
 	Kinds      uint32
 	Reason     uint16
 	Code       uint16
+	Data       unsafe.Pointer
+	DataSize   uint64
 }
 
 // Batch is kr_batch.

@@ -16,6 +16,11 @@ func (b *Batch) NoticeSlice() []Notice {
 	return unsafe.Slice((*Notice)(b.Notices), b.NoticeCount)
 }
 
+// Bytes returns what has come of the refused request.
+func (n *Notice) Bytes() []byte {
+	return unsafe.Slice((*byte)(n.Data), n.DataSize)
+}
+
 // Free returns the unused room of Out as a slice of full length. What is written
 // at its start becomes part of an answer when OutSize is advanced over it.
 func (b *Batch) Free() []byte {
