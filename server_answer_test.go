@@ -438,6 +438,34 @@ func TestAPanicIsAnswered500AndLogged(t *testing.T) {
 	}
 }
 
+func TestAMisusedResponseIsLoggedWithItsRequest(t *testing.T) {
+	t.Parallel()
+	handler := func(req *kourier.Request, res *kourier.Response) {
+		switch string(req.Path()) {
+		case "/status":
+			res.Status(99)
+		case "/short":
+			_, _ = res.Set("Content-Length", "10").WriteString("text")
+		}
+	}
+	book, structured := new(logBook), new(logBook)
+	plain := serving(t, &kourier.Server{Fast: handler, ErrorLog: log.New(book, "", 0)})
+	logged := serving(t, &kourier.Server{Fast: handler, Logger: slog.New(slog.NewTextHandler(structured, nil))})
+	for _, address := range []string{plain, logged} {
+		for _, request := range []string{"PUT /status?q", "BREW /short"} {
+			dial(t, address).send(request + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").rest()
+		}
+	}
+	for _, words := range []string{
+		"kourier: Response.Status: 99 is not a final status code, answering PUT /status of 127.0.0.1:",
+		"kourier: a handler wrote 4 of the 10 bytes of its Content-Length, answering BREW /short of 127.0.0.1:",
+	} {
+		require.Contains(t, book.String(), words)
+	}
+	require.Contains(t, structured.String(), "method=PUT path=/status error=")
+	require.Contains(t, structured.String(), "method=BREW path=/short error=")
+}
+
 func TestErrAbortHandlerEndsTheConnectionSilently(t *testing.T) {
 	t.Parallel()
 	book := new(logBook)

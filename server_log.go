@@ -11,16 +11,16 @@ import (
 
 // logHandler reports what a handler did wrong, with net/http's words for a panic.
 func (s *Server) logHandler(value any, stack []byte, req *Request) {
-	remote := req.RemoteAddr()
+	remote, method, path := req.RemoteAddr(), req.Method(), string(req.Path())
 	switch {
 	case s.Logger != nil && stack != nil:
-		s.Logger.Error("panic serving", "remote", remote, "panic", fmt.Sprint(value), "stack", string(stack))
+		s.Logger.Error("panic serving", "remote", remote, "method", method, "path", path, "panic", fmt.Sprint(value), "stack", string(stack))
 	case s.Logger != nil:
-		s.Logger.Warn("handler misused its response", "remote", remote, "error", fmt.Sprint(value))
+		s.Logger.Warn("handler misused its response", "remote", remote, "method", method, "path", path, "error", fmt.Sprint(value))
 	case stack != nil:
 		s.logf("http: panic serving %v: %v\n%s", remote, value, stack)
 	default:
-		s.logf("%v", value)
+		s.logf("%v, answering %s %s of %v", value, method, path, remote)
 	}
 }
 
