@@ -198,14 +198,14 @@ func (s *Server) Static(pattern string, r StaticResponse) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase != phaseNew {
-		return &ConfigError{Field: "Static pattern", Value: pattern, Why: "the server has started already"}
+		return patternError(pattern, "the server has started already")
 	}
 	if len(s.statics) == staticCountMax {
-		return &ConfigError{Field: "Static pattern", Value: pattern, Why: fmt.Sprintf("there are %d static answers already", staticCountMax)}
+		return patternError(pattern, fmt.Sprintf("there are %d static answers already", staticCountMax))
 	}
 	for _, other := range s.statics {
 		if other.pattern == route.pattern {
-			return &ConfigError{Field: "Static pattern", Value: pattern, Why: fmt.Sprintf("%q is answered already", route.pattern)}
+			return patternError(pattern, "it is answered already")
 		}
 	}
 	s.statics = append(s.statics, route)

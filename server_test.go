@@ -632,7 +632,7 @@ func TestStaticMistakesAreConfigErrors(t *testing.T) {
 		err := srv.Static(pattern, r)
 		require.ErrorAs(t, err, &mistake)
 		require.Equal(t, field, mistake.Field)
-		require.ErrorContains(t, err, field)
+		require.ErrorContains(t, err, fmt.Sprintf("%s: %q: ", field, pattern))
 	}
 	mustRefuse("", kourier.StaticResponse{}, "Static pattern")
 	mustRefuse("x", kourier.StaticResponse{}, "Static pattern")

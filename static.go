@@ -1,6 +1,7 @@
 package kourier
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -35,22 +36,32 @@ type staticRoute struct {
 	subtree bool // everything below path matches as well
 }
 
+// patternError is the error for a pattern that cannot be used.
+func patternError(pattern, why string) error {
+	return staticError(pattern, "Static pattern", pattern, why)
+}
+
+// staticError tells, beside what is wrong, which of many static answers it is.
+func staticError(pattern, field string, value any, why string) error {
+	return &ConfigError{Field: field, Value: value, Why: fmt.Sprintf("%q: %s", pattern, why)}
+}
+
 // encode checks the pattern, whose form is that of [FastMux], and the response.
 // The error is a *ConfigError. Later changes of r have no effect on the route.
 func (r StaticResponse) encode(pattern string) (staticRoute, error) {
 	route, err := parsePattern(pattern)
 	if err != nil {
-		return staticRoute{}, &ConfigError{Field: "Static pattern", Value: pattern, Why: err.Error()}
+		return staticRoute{}, patternError(pattern, err.Error())
 	}
 	if route.method != "" && route.methodNumber() == 0 {
-		return staticRoute{}, &ConfigError{Field: "Static pattern", Value: pattern, Why: fmt.Sprintf("the method %s has no static answers", route.method)}
+		return staticRoute{}, patternError(pattern, fmt.Sprintf("the method %s has no static answers", route.method))
 	}
 	c, err := encodeCanned("StaticResponse", r.Status, r.Header, r.Body)
-	if err != nil {
-		return staticRoute{}, err
+	if mistake := (*ConfigError)(nil); errors.As(err, &mistake) {
+		return staticRoute{}, staticError(pattern, mistake.Field, mistake.Value, mistake.Why)
 	}
 	if size := len(route.path) + len(c.head) + len(c.body); size > staticSizeMax {
-		return staticRoute{}, &ConfigError{Field: "StaticResponse.Body", Value: len(r.Body), Why: fmt.Sprintf("path, header and body are %d bytes together, more than %d", size, staticSizeMax)}
+		return staticRoute{}, staticError(pattern, "StaticResponse.Body", len(r.Body), fmt.Sprintf("path, header and body are %d bytes together, more than %d", size, staticSizeMax))
 	}
 	return staticRoute{
 		pattern: route.String(),

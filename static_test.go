@@ -44,11 +44,11 @@ func TestStaticResponseRefusesWhatItCannotSend(t *testing.T) {
 		response StaticResponse
 		want     string
 	}{
-		{"a", StaticResponse{}, "kourier: Static pattern: the path does not begin with '/'"},
-		{"BREW /a", StaticResponse{}, "kourier: Static pattern: the method BREW has no static answers"},
-		{"/a", StaticResponse{Status: 100}, "kourier: StaticResponse.Status: 100 is not between 200 and 999"},
-		{"/a", StaticResponse{Status: 204, Body: []byte("x")}, "kourier: StaticResponse.Body: an answer 204 has no body"},
-		{"/a", StaticResponse{Header: http.Header{"Date": {"x"}}}, "kourier: StaticResponse.Header: Date is the server's to send"},
+		{"a", StaticResponse{}, "kourier: Static pattern: \"a\": the path does not begin with '/'"},
+		{"BREW /a", StaticResponse{}, "kourier: Static pattern: \"BREW /a\": the method BREW has no static answers"},
+		{"/a", StaticResponse{Status: 100}, "kourier: StaticResponse.Status: \"/a\": 100 is not between 200 and 999"},
+		{"/a", StaticResponse{Status: 204, Body: []byte("x")}, "kourier: StaticResponse.Body: \"/a\": an answer 204 has no body"},
+		{"/a", StaticResponse{Header: http.Header{"Date": {"x"}}}, "kourier: StaticResponse.Header: \"/a\": Date is the server's to send"},
 	} {
 		_, err := c.response.encode(c.pattern)
 		var mistake *ConfigError
