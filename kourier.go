@@ -14,7 +14,11 @@
 //
 // A [FastHandler] runs on the native thread that has parsed the request and must
 // not block. [FastMux] routes between several; [Server.Static] answers without
-// entering Go.
+// entering Go. What Fast passes, or everything if there is none, goes to Handler:
+// an [http.Handler] as for net/http, on a goroutine, which may block, stream and
+// hijack. A program that was written for net/http changes over by one word:
+//
+//	srv := &kourier.Server{Addr: ":8080", Handler: mux} // was &http.Server{…}
 //
 // The parser accepts what RFC 9110 and RFC 9112 allow and refuses everything
 // else with the status they name. All limits and timeouts have safe defaults.
