@@ -103,27 +103,39 @@ func (e engine) listen(t *testing.T) (l net.Listener, address string) {
 // serving starts srv, which closes when the test ends. Without a log it has none.
 func (e engine) serving(t *testing.T, srv *kourier.Server) (address string) {
 	t.Helper()
-	if srv.ErrorLog == nil && srv.Logger == nil {
-		srv.ErrorLog = log.New(io.Discard, "", 0)
-	}
-	l, address := e.listen(t)
-	serve := srv.Serve
-	if e.tls != 0 {
-		cert, _ := certificate(t)
-		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
-		serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
-	}
-	served := async(func() error { return serve(l) })
-	want := "portable"
-	if e.native() {
-		want = "native"
-	}
-	eventually(t, func() bool { return srv.Stats().Engine == want }, "%v serves", e)
+	address, served := e.serve(t, srv)
 	t.Cleanup(func() {
 		require.NoError(t, srv.Close())
 		require.ErrorIs(t, soon(t, served), kourier.ErrServerClosed)
 	})
 	return address
+}
+
+// serve starts srv, and sends what its Serve returns to served.
+func (e engine) serve(t *testing.T, srv *kourier.Server) (address string, served <-chan error) {
+	t.Helper()
+	if srv.ErrorLog == nil && srv.Logger == nil {
+		srv.ErrorLog = log.New(io.Discard, "", 0)
+	}
+	if e.tls != 0 {
+		cert, _ := certificate(t)
+		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
+	}
+	l, address := e.listen(t)
+	served = async(func() error { return e.serveListener(srv, l) })
+	want := "portable"
+	if e.native() {
+		want = "native"
+	}
+	eventually(t, func() bool { return srv.Stats().Engine == want }, "%v serves", e)
+	return address, served
+}
+
+func (e engine) serveListener(srv *kourier.Server, l net.Listener) error {
+	if e.tls != 0 {
+		return srv.ServeTLS(l, "", "")
+	}
+	return srv.Serve(l)
 }
 
 // dial connects to a server that e serves.
