@@ -72,7 +72,7 @@ func TestWritersToAReaderThatStopsHoldNothing(t *testing.T) {
 func TestPanicsOfHandlersLeaveNothing(t *testing.T) {
 	var logged atomic.Int64
 	srv := &kourier.Server{
-		Config:   kourier.Config{Workers: 1},
+		Config:   kourier.Config{Workers: 1, HandlerPool: 1},
 		ErrorLog: log.New(counter{&logged}, "", 0),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write(make([]byte, 10_000))
@@ -101,8 +101,8 @@ func TestPanicsOfHandlersLeaveNothing(t *testing.T) {
 		eventually(t, func() bool { return hasNone(srv.Stats()) }, "all are gone")
 	}
 	run(1000)
-	count := 10_000
-	if instrumented() {
+	count := 100_000
+	if testing.Short() || instrumented() {
 		count = 2000
 	}
 	native, before := srv.Stats().NativeBytes, measure(t)

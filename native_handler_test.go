@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -32,27 +33,46 @@ import (
 // An engine is a way to serve a Handler.
 type engine struct {
 	network string
-	foreign bool // the listener is one that only the portable engine can serve
+	foreign bool   // the listener is one that only the portable engine can serve
+	tls     uint16 // the version of TLS, which only the portable engine speaks; 0 for none
 }
 
 func (e engine) String() string {
-	if e.foreign {
+	switch {
+	case e.tls != 0:
+		return tls.VersionName(e.tls)
+	case e.foreign:
 		return "portable " + e.network
 	}
 	return "native " + e.network
 }
 
+// native reports whether the core serves e.
+func (e engine) native() bool { return !e.foreign && e.tls == 0 }
+
 // onEngines runs a test on each engine.
 func onEngines(t *testing.T, test func(t *testing.T, e engine)) {
 	t.Helper()
 	onNative(t, test)
-	t.Run(engine{"tcp", true}.String(), func(t *testing.T) { t.Parallel(); test(t, engine{"tcp", true}) })
+	onEach(t, test, engine{network: "tcp", foreign: true})
+}
+
+// onTransports runs a test on each engine and with all that a connection may be. It reaches the server by [engine.dial].
+func onTransports(t *testing.T, test func(t *testing.T, e engine)) {
+	t.Helper()
+	onEngines(t, test)
+	onEach(t, test, engine{network: "tcp6"}, engine{network: "tcp", tls: tls.VersionTLS12}, engine{network: "tcp", tls: tls.VersionTLS13})
 }
 
 // onNative runs a test on the native engine, with TCP and with Unix sockets.
 func onNative(t *testing.T, test func(t *testing.T, e engine)) {
 	t.Helper()
-	for _, e := range []engine{{"tcp", false}, {"unix", false}} {
+	onEach(t, test, engine{network: "tcp"}, engine{network: "unix"})
+}
+
+func onEach(t *testing.T, test func(t *testing.T, e engine), engines ...engine) {
+	t.Helper()
+	for _, e := range engines {
 		t.Run(e.String(), func(t *testing.T) { t.Parallel(); test(t, e) })
 	}
 }
@@ -61,7 +81,11 @@ func onNative(t *testing.T, test func(t *testing.T, e engine)) {
 func (e engine) listen(t *testing.T) (l net.Listener, address string) {
 	t.Helper()
 	where := "127.0.0.1:0"
-	if e.network == "unix" {
+	switch e.network {
+	case "tcp6":
+		hasIPv6(t)
+		where = "[::1]:0"
+	case "unix":
 		folder, err := os.MkdirTemp("", "kourier") // t.TempDir may be too long a name for a socket
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = os.RemoveAll(folder) })
@@ -79,21 +103,57 @@ func (e engine) listen(t *testing.T) (l net.Listener, address string) {
 // serving starts srv, which closes when the test ends. Without a log it has none.
 func (e engine) serving(t *testing.T, srv *kourier.Server) (address string) {
 	t.Helper()
-	if srv.ErrorLog == nil && srv.Logger == nil {
-		srv.ErrorLog = log.New(io.Discard, "", 0)
-	}
-	l, address := e.listen(t)
-	served := async(func() error { return srv.Serve(l) })
-	want := "native"
-	if e.foreign {
-		want = "portable"
-	}
-	eventually(t, func() bool { return srv.Stats().Engine == want }, "%v serves", e)
+	address, served := e.serve(t, srv)
 	t.Cleanup(func() {
 		require.NoError(t, srv.Close())
 		require.ErrorIs(t, soon(t, served), kourier.ErrServerClosed)
 	})
 	return address
+}
+
+// serve starts srv, and sends what its Serve returns to served.
+func (e engine) serve(t *testing.T, srv *kourier.Server) (address string, served <-chan error) {
+	t.Helper()
+	if srv.ErrorLog == nil && srv.Logger == nil {
+		srv.ErrorLog = log.New(io.Discard, "", 0)
+	}
+	if e.tls != 0 {
+		cert, _ := certificate(t)
+		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
+	}
+	l, address := e.listen(t)
+	served = async(func() error { return e.serveListener(srv, l) })
+	want := "portable"
+	if e.native() {
+		want = "native"
+	}
+	eventually(t, func() bool { return srv.Stats().Engine == want }, "%v serves", e)
+	return address, served
+}
+
+func (e engine) serveListener(srv *kourier.Server, l net.Listener) error {
+	if e.tls != 0 {
+		return srv.ServeTLS(l, "", "")
+	}
+	return srv.Serve(l)
+}
+
+// dial connects to a server that e serves.
+func (e engine) dial(t *testing.T, address string) *peer {
+	t.Helper()
+	p := dial(t, address)
+	if e.tls != 0 {
+		config := e.tlsConfig()
+		config.ServerName = "example.com"
+		p.Conn = tls.Client(p.Conn, config)
+		p.reader = bufio.NewReader(p.Conn)
+	}
+	return p
+}
+
+// tlsConfig returns what a client of e needs.
+func (e engine) tlsConfig() *tls.Config {
+	return &tls.Config{MinVersion: e.tls, MaxVersion: e.tls, InsecureSkipVerify: true} // of a certificate made for the test
 }
 
 // handle starts a server that has nothing but a handler.

@@ -190,7 +190,8 @@ func (p *portable) connContext(ctx context.Context, c net.Conn) context.Context 
 func (p *portable) connState(c net.Conn, state http.ConnState) {
 	conn := original(c)
 	p.countConn(conn, state)
-	known := conn != c && state == http.StateNew // the core has told of it
+	_, handed := c.(*handedConn)
+	known := handed && state == http.StateNew // the core has told of it
 	if p.server.ConnState != nil && !known {
 		p.server.ConnState(conn, state)
 	}

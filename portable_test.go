@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -141,6 +142,68 @@ func TestServeReturnsErrorsUnwrapped(t *testing.T) {
 	require.Equal(t, io.EOF, srv.Serve(failingListener{newPipeListener()}))
 	require.NoError(t, srv.Close())
 	require.Equal(t, kourier.ErrServerClosed, srv.Serve(newPipeListener()))
+}
+
+// An oddListener counts how often it is closed. It cannot be compared, and neither can its connections.
+type oddListener struct {
+	net.Listener
+	closed *atomic.Int64
+	_      []int
+}
+
+func (l oddListener) Close() error {
+	l.closed.Add(1)
+	return l.Listener.Close()
+}
+
+func (l oddListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return oddConn{Conn: conn}, err
+}
+
+type oddConn struct {
+	net.Conn
+	_ []int
+}
+
+func TestOddListenersAreServedAndClosedOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		end  func(srv *kourier.Server, l net.Listener) error
+		want error // of Serve
+	}{
+		"Close":    {func(srv *kourier.Server, _ net.Listener) error { return srv.Close() }, kourier.ErrServerClosed},
+		"Shutdown": {func(srv *kourier.Server, _ net.Listener) error { return srv.Shutdown(context.Background()) }, kourier.ErrServerClosed},
+		"its own":  {func(_ *kourier.Server, l net.Listener) error { return l.(oddListener).Listener.Close() }, net.ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var closed [3]atomic.Int64
+			var listeners []net.Listener
+			served := make(chan error, len(closed))
+			srv := &kourier.Server{Handler: http.HandlerFunc(sayProto), ErrorLog: log.New(io.Discard, "", 0)}
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: long}
+			for i := range closed {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				require.NoError(t, err)
+				odd := oddListener{Listener: l, closed: &closed[i]}
+				listeners = append(listeners, odd)
+				go func() { served <- srv.Serve(odd) }()
+				_, body := fetch(t, client, "http://"+l.Addr().String())
+				require.Equal(t, "HTTP/1.1", body)
+			}
+			for _, l := range listeners {
+				require.NoError(t, c.end(srv, l))
+			}
+			for range closed {
+				require.ErrorIs(t, within(t, served), c.want)
+			}
+			require.NoError(t, srv.Close())
+			for i := range closed {
+				require.EqualValues(t, 1, closed[i].Load())
+			}
+		})
+	}
 }
 
 // certificate returns a server's certificate and a client that trusts it.
