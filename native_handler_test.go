@@ -337,7 +337,7 @@ func TestBaseContextIsAskedOnceForEachListener(t *testing.T) {
 	}
 	address := serving(t, srv) // several sockets
 	addresses := []string{address}
-	for _, e := range []engine{{"tcp", false}, {"unix", false}, {"tcp", true}} {
+	for _, e := range []engine{{network: "tcp"}, {network: "unix"}, {network: "tcp", foreign: true}} {
 		l, address := e.listen(t)
 		addresses = append(addresses, address)
 		served := async(func() error { return srv.Serve(l) })
