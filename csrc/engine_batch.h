@@ -17,7 +17,7 @@ namespace kourier::engine {
 enum : uint8_t {
   kAnswerInOut = 0,   // kr_batch.out, written by the receiver
   kAnswerInCore = 1,  // batch::core_answers, written by the core; so with the two below
-  kRefusal = 2,       // no request: why it was none. The reason stands in kr_request.method
+  kRefusal = 2,       // no request: why it was none
   kInterim = 3,       // no request: 100 Continue
 };
 

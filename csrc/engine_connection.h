@@ -25,16 +25,17 @@ enum class phase : uint8_t {
 
 // Bits of connection::flags.
 enum : uint16_t {
-  kInBatch = 1,       // has requests in the batch that is being built or answered
-  kCloseAfter = 2,    // closes when what is to be sent has been sent; nothing more is received
-  kDead = 4,          // the socket failed or was given up: to be closed without another word
-  kStarved = 8,       // recv failed for want of memory: not polled until the deadline
-  kInIdleWheel = 32,  // its timer stands in the wheel of the idle ones
-  kReset = 16,        // closes with RST: what was sent is not a whole answer, or is not being read
-  kUnparsed = 64,     // its input may hold a whole request that the batch had no room for
-  kUnpolled = 128,    // epoll does not know the socket
-  kGone = 256,        // as a link: the peer has closed, and the receiver was told so
-  kHttp10 = 512,      // as a link: the end of the connection may be the end of a body
+  kInBatch = 1,         // has requests in the batch that is being built or answered
+  kCloseAfter = 2,      // closes when what is to be sent has been sent; nothing more is received
+  kDead = 4,            // the socket failed or was given up: to be closed without another word
+  kStarved = 8,         // recv failed for want of memory: not polled until the deadline
+  kInIdleWheel = 32,    // its timer stands in the wheel of the idle ones
+  kReset = 16,          // closes with RST: what was sent is not a whole answer, or is not being read
+  kUnparsed = 64,       // its input may hold a whole request that the batch had no room for
+  kUnpolled = 128,      // epoll does not know the socket
+  kGone = 256,          // as a link: the peer has closed, and the receiver was told so
+  kHttp10 = 512,        // as a link: the end of the connection may be the end of a body
+  kToldRefusal = 1024,  // the receiver was told of a refusal, which comes again if it was held back
 };
 
 // Bits of connection::asks: what a link wants of its worker.

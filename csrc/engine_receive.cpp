@@ -432,7 +432,10 @@ void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t meth
     in->put_off = true;
     return;
   }
-  count_reason(in->conn, reason, code, in->data, in->size);
+  if ((in->conn->flags & kToldRefusal) == 0) {
+    in->conn->flags |= kToldRefusal;
+    count_reason(in->conn, reason, code, in->data, in->size);
+  }
   kr_request *record = add_record(in);
   *record = kr_request{};
   record->base = in->data;
@@ -443,7 +446,6 @@ void worker::add_refusal(intake *in, uint16_t code, uint8_t reason, uint8_t meth
   record->answer_size = static_cast<uint32_t>(http::write_refusal(batch_.core_answers + batch_.core_answers_used, code,
                                                                   reason, method_id == KR_METHOD_HEAD, date_));
   batch_.core_answers_used += record->answer_size;
-  record->method = reason;  // it has no method of its own that anyone will ask for
   // When requests before it are held back, so is what is refused: it will be refused again.
   in->current->consumed += in->size;
   in->size = 0;

@@ -164,14 +164,10 @@ void worker::hold_back(share *s) {
   held->size = size + behind;
   close_input(&pool_, &c->input);
   c->input = held;
-  // They will be counted when they are taken again.
+  // They will be counted when they are taken again, but for a refusal, which is counted once.
   for (uint32_t i = s->sent; i < s->first + s->count; ++i) {
-    const kr_request &request = batch_.requests[i];
-    if (request.answer_source == kRefusal) {
-      counters_.reasons[request.method].subtract(1);
-    } else if (request.answer_source != kInterim) {
-      counters_.requests.subtract(1);
-    }
+    const uint8_t source = batch_.requests[i].answer_source;
+    if (source != kRefusal && source != kInterim) counters_.requests.subtract(1);
   }
 }
 

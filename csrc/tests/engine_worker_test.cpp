@@ -406,6 +406,30 @@ TEST_F(WorkerTest, KeepsWhatTheSocketDoesNotTakeAndHoldsRequestsBack) {
   EXPECT_FALSE(c.closed());
 }
 
+TEST_F(WorkerTest, TellsOnceOfARefusalThatIsHeldBack) {
+  kr_config config = default_config();
+  config.notify_reasons = 1;
+  restart(config);
+  const std::string big(100000, 'b');
+  handler_ = [&](kr_batch *b, uint32_t i) {
+    answer(b, i, "");
+    if (static_cast<callback_batch *>(b)->owner->write(i, big.data(), big.size()) == KR_ERR_BLOCKED) {
+      stopped_.push_back(b->requests[i].connection);
+    }
+  };
+  client c = connect(4096);
+  c.send(get("/1") + get("/2") + "GET / HTTP/9.9\r\n\r\n");
+  std::string all;
+  for (int i = 0; i < 5000 && all.find("505") == std::string::npos; ++i) {
+    all += c.read();
+    worker_->turn(0);
+  }
+  EXPECT_EQ(2 * (answer_text("").size() + big.size()), all.find("HTTP/1.1 505"));
+  EXPECT_EQ(1u, reason(KR_REASON_BAD_VERSION));
+  ASSERT_EQ(1u, notices_.size());
+  EXPECT_EQ(505, notices_[0].code);
+}
+
 TEST_F(WorkerTest, SendsOnAfterShortSends) {
   fake_kernel::send_size_max = 3;
   client c = connect();
