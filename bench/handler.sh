@@ -12,7 +12,7 @@ folder=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$folder"' EXIT
 go build -buildvcs=false -o "$folder/hello" ./examples/hello
-go build -buildvcs=false -o "$folder/nethttp" ./bench/nethttp
+(cd bench && go build -buildvcs=false -o "$folder/nethttp" ./servers/nethttp)
 cat >"$folder/pipeline.lua" <<'LUA'
 local many
 init = function(args) many = string.rep(wrk.format(), 256) end
@@ -49,7 +49,7 @@ run() {
 for _ in $(seq "$rounds"); do
   for shape in "64 1" "1000 1" "64 256"; do
     read -r connections depth <<<"$shape"
-    run net/http "$connections" "$depth" "$folder/nethttp" -a 127.0.0.1:3277
+    run net/http "$connections" "$depth" "$folder/nethttp" -a 127.0.0.1 -p 3277
     run kourier "$connections" "$depth" "$folder/hello" -a 127.0.0.1 -p 3277 --worker-count=1 -mode=handler
   done
 done | sort
