@@ -5,7 +5,7 @@
 
 SECONDS ?= 60
 
-.PHONY: help run test check race asan tsan fuzz bench lint format
+.PHONY: help run test check race asan tsan fuzz bench bench-quick bench-core lint format
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -14,7 +14,8 @@ help:
 	@echo "make asan    Go and C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make tsan    C++ tests under ThreadSanitizer"
 	@echo "make fuzz    T=http_head SECONDS=60: one fuzzer; without T, all of them"
-	@echo "make bench   benchmarks and the measurements against the yardstick"
+	@echo "make bench-quick   kourier beside other servers, under ten minutes; make bench the same, an hour or two"
+	@echo "make bench-core    benchmarks of the core, and the measurements against the yardstick"
 	@echo "make lint    linters, make format the formatters"
 
 run:
@@ -39,6 +40,12 @@ fuzz:
 	@scripts/test.sh tools && scripts/fuzz.sh "$(SECONDS)" $(T)
 
 bench:
+	@scripts/bench-kit.sh full
+
+bench-quick:
+	@scripts/bench-kit.sh quick
+
+bench-core:
 	@scripts/bench.sh
 
 lint:

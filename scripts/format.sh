@@ -5,4 +5,4 @@ set -euo pipefail
 require_go
 install_missing clang-format-19
 go_files | xargs -r gofmt -w
-core_files | xargs -r clang-format-19 -i
+cpp_files | xargs -r clang-format-19 -i

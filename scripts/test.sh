@@ -14,7 +14,7 @@ require_go
 golangci_version=v2.15.0
 golangci=$root/build/tools/golangci-lint-$golangci_version
 log_folder=$root/build/log
-steps=(tools gofmt vet no-cgo darwin clang-format lint go conformance nethttp suites race example cgocheck go-asan
+steps=(tools gofmt vet no-cgo darwin clang-format lint go conformance nethttp suites race example bench-kit cgocheck go-asan
   ctest-dev ctest-asan ctest-tsan clang-tidy fuzz vendor cmake-library)
 
 step_tools() {
@@ -50,12 +50,14 @@ step_darwin() {
   CGO_ENABLED=0 GOOS=windows go vet ./...
 }
 
-step_clang-format() { core_files | xargs -r clang-format-19 --dry-run --Werror; }
+step_clang-format() { cpp_files | xargs -r clang-format-19 --dry-run --Werror; }
 
 step_lint() {
   "$golangci" run ./...
-  cd examples/nethttp # a module of its own
-  "$golangci" run ./...
+  local module
+  for module in examples/nethttp bench; do # modules of their own
+    (cd "$module" && "$golangci" run ./...)
+  done
 }
 
 step_go() { go test -count=1 -skip '^Test(Conformance|Malformed)' ./...; }
@@ -82,6 +84,15 @@ step_example() {
   KOURIER_REQUIRE_NATIVE=1 go test -count=1 -race ./...
 }
 
+# The benchmark kit, a module of its own: the loader against servers that misbehave, and every load once.
+step_bench-kit() {
+  install_missing wrk
+  cd bench
+  go mod tidy -diff
+  go vet ./...
+  go test -count=1 -race ./...
+}
+
 step_cgocheck() { GODEBUG=cgocheck=1 go test -count=1 -short ./...; }
 
 # `go test -asan` alone instruments C but not C++. A small quarantine, because the leak tests look at resident memory.
@@ -104,6 +115,7 @@ step_clang-tidy() {
   cmake --preset asan >/dev/null
   core_files | grep -E '^csrc/[a-z0-9_]+\.cpp$' | grep -v "_$(foreign_architecture)\.cpp$" |
     xargs -r -n 1 -P "$(nproc)" clang-tidy-19 -p build/asan --quiet
+  clang-tidy-19 --quiet bench/load/*.cpp -- -std=c++20
 }
 foreign_architecture() { if [ "$(uname -m)" = aarch64 ]; then echo amd64; else echo arm64; fi; }
 

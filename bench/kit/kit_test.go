@@ -1,0 +1,103 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kourier-go/kourier/bench/internal/record"
+)
+
+// The whole kit, on the servers that need nothing but Go.
+func TestSmokeProfileMeasuresEveryLoadOnEveryServer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes half a minute")
+	}
+	out := filepath.Join(t.TempDir(), "report", "smoke.jsonl")
+	set := settings{
+		profile: "smoke", servers: "kourier-fast,nethttp", source: "..", bin: programs, out: out,
+		serverCores: "0", loadCores: "0",
+	}
+	loads := []string{loadMemory, loadIdle, loadOpen, loadAttack, loadUpload, loadDownload, loadPipelined}
+	if _, err := exec.LookPath("wrk"); err == nil {
+		loads = append(loads, loadThroughput)
+	}
+	set.loads = strings.Join(loads, ",")
+	require.NoError(t, run(t.Context(), set))
+
+	file, err := os.Open(out)
+	require.NoError(t, err)
+	defer file.Close()
+	machine, runs, err := record.Read(file)
+	require.NoError(t, err)
+	require.Equal(t, "smoke", machine.Profile)
+	require.Equal(t, []int{0}, machine.ServerCores)
+	require.NotEmpty(t, machine.CPU)
+	require.NotEmpty(t, machine.Kernel)
+	require.Contains(t, machine.Versions, "g++")
+
+	measured := map[string]int{}
+	for _, run := range runs {
+		require.Empty(t, complaint(run), "%+v", run)
+		measured[run.Load]++
+		require.Positive(t, run.Start.RSS)
+		require.Positive(t, run.Loaded.HWM)
+		require.GreaterOrEqual(t, run.Loaded.Peak, run.Loaded.HWM)
+		require.Positive(t, run.Loaded.PSS)
+		if run.Load == loadIdle {
+			continue
+		}
+		require.Positive(t, run.Requests)
+		require.Positive(t, run.BytesPerS)
+		if run.Load != loadThroughput {
+			require.Positive(t, run.Latency.P99)
+		}
+		require.Greater(t, run.Loaded.Sockets, run.Closed.Sockets)
+		if run.Load == loadAttack {
+			require.Positive(t, run.Attack.Without.P99)
+			require.Positive(t, run.Attack.Before.RSS)
+		}
+	}
+	for _, load := range loads {
+		require.GreaterOrEqual(t, measured[load], 2, load)
+	}
+}
+
+func TestAServerThatDoesNotStartIsAnError(t *testing.T) {
+	broken := server{name: "broken", program: "/bin/false"}
+	_, err := startServer(t.Context(), broken, programs, []int{0}, 1, 1)
+	require.ErrorContains(t, err, "broken: ")
+	require.ErrorContains(t, err, "the server has ended by itself")
+}
+
+func TestNamesThatAreNoneAreErrors(t *testing.T) {
+	_, err := choose(servers, []string{"nethttp", "apache"})
+	require.ErrorContains(t, err, `"apache"`)
+	_, err = profileCalled("slow")
+	require.ErrorContains(t, err, `"slow"`)
+	_, err = cores("0,1000000")
+	require.ErrorContains(t, err, `"1000000" is no core`)
+	_, err = cores("")
+	require.Error(t, err)
+
+	chosen, err := choose(servers, []string{"nginx", "nethttp"})
+	require.NoError(t, err)
+	require.Equal(t, "nginx", chosen[0].name)
+	require.Equal(t, "nethttp", chosen[1].name)
+}
+
+func TestARunThatDoesNotCountIsToldOf(t *testing.T) {
+	good := record.Run{Load: loadMemory, Connections: 5, Alive: 5, ServedPerQuarter: [4]int{5, 5, 5, 5}}
+	require.Empty(t, complaint(good))
+	failed, unserved, dead := good, good, good
+	failed.Errors.Status = 3
+	require.Contains(t, complaint(failed), "3 errors")
+	unserved.ServedPerQuarter[2] = 4
+	require.Contains(t, complaint(unserved), "4 of 5 connections were served in quarter 3")
+	dead.Alive = 2
+	require.Contains(t, complaint(dead), "2 of 5 connections were alive")
+}

@@ -1,0 +1,215 @@
+// Kit builds the servers of the benchmark and the loader, puts every load on every server in turn, and writes down what
+// they needed. ../README.md tells what it promises.
+//
+//	go run ./kit -profile quick -out report/quick.jsonl
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/kourier-go/kourier/bench/internal/record"
+)
+
+type settings struct {
+	profile     string
+	servers     string
+	loads       string
+	ancestor    string
+	source      string
+	bin         string
+	out         string
+	serverCores string
+	loadCores   string
+	buildOnly   bool
+	noBuild     bool
+	checkOnly   bool
+}
+
+func main() {
+	var set settings
+	flag.StringVar(&set.profile, "profile", "quick", "how much is measured: smoke, quick or full")
+	flag.StringVar(&set.servers, "servers", "", "`names` of the servers, separated by commas; all unless given")
+	flag.StringVar(&set.loads, "loads", "", "`names` of the loads, separated by commas; all unless given")
+	flag.StringVar(&set.ancestor, "ancestor", "", "`path` of the C++ ancestor's program, measured too if given")
+	flag.StringVar(&set.source, "source", ".", "`folder` of the module bench")
+	flag.StringVar(&set.bin, "bin", "../build/bench-kit", "`folder` that programs are built in and started from")
+	flag.StringVar(&set.out, "out", "", "`file` that the records go to, JSON lines; report/PROFILE.jsonl unless given, - for standard output")
+	flag.StringVar(&set.serverCores, "server-cores", "0", "`cores` of the server, separated by commas; it gets as many workers")
+	flag.StringVar(&set.loadCores, "load-cores", "1", "`cores` of the loader")
+	flag.BoolVar(&set.buildOnly, "build-only", false, "build, and measure nothing")
+	flag.BoolVar(&set.noBuild, "no-build", false, "use the programs as they are")
+	flag.BoolVar(&set.checkOnly, "check-limits", false, "say what limits the profile, and measure nothing")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, set); err != nil {
+		fmt.Fprintln(os.Stderr, "kit:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, set settings) error {
+	chosen, err := profileCalled(set.profile)
+	if err != nil {
+		return err
+	}
+	limits, err := readLimits("/proc")
+	if err != nil {
+		return err
+	}
+	most := sayLimits(limits, chosen.connectionsMax())
+	if set.checkOnly {
+		return nil
+	}
+	measured := servers
+	if set.ancestor != "" {
+		path, err := filepath.Abs(set.ancestor)
+		if err != nil {
+			return err
+		}
+		measured = append(measured, ancestor(path))
+	}
+	if measured, err = choose(measured, list(set.servers)); err != nil {
+		return err
+	}
+	source, errSource := filepath.Abs(set.source)
+	bin, errBin := filepath.Abs(set.bin)
+	if err := errors.Join(errSource, errBin); err != nil {
+		return err
+	}
+	if !set.noBuild {
+		fmt.Fprintln(os.Stderr, "building")
+		if err := (builder{ctx, source, bin}).all(measured); err != nil {
+			return err
+		}
+	}
+	if set.buildOnly {
+		return nil
+	}
+	serverCores, errServer := cores(set.serverCores)
+	loadCores, errLoad := cores(set.loadCores)
+	if err := errors.Join(errServer, errLoad, raiseOpenFiles()); err != nil {
+		return err
+	}
+	out, err := open(set)
+	if err != nil {
+		return err
+	}
+	machine := facts(ctx, "/proc", limits, chosen.name, serverCores, loadCores)
+	b := bench{"/proc", bin, serverCores, loadCores, chosen.settle, chosen.warmSeconds}
+	runs, err := measureAll(ctx, b, machine, measured, chosen.rounds, pick(chosen.steps(most), list(set.loads)), out)
+	if err := errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	return summarise(os.Stderr, runs)
+}
+
+// sayLimits says what must be set for a number of connections, and returns the number that can be had.
+func sayLimits(limits Limits, wanted int) int {
+	short := limits.Shortages(wanted)
+	if len(short) == 0 {
+		return wanted
+	}
+	most := limits.ConnectionsMax(wanted)
+	fmt.Fprintf(os.Stderr, "%d connections cannot be had on this machine, %d can. As root:\n", wanted, most)
+	for _, each := range short {
+		fmt.Fprintln(os.Stderr, "  ", each)
+	}
+	return most
+}
+
+// measureAll measures step by step, and in each step the servers in turn, A B C A B C, so that what disturbs the machine
+// for a while disturbs all of them.
+func measureAll(ctx context.Context, b bench, machine record.Machine, servers []server, rounds int, steps []step, out io.Writer) ([]record.Run, error) {
+	if err := record.Write(out, machine); err != nil {
+		return nil, err
+	}
+	var runs []record.Run
+	for i, with := range steps {
+		for round := 1; round <= rounds; round++ {
+			for _, s := range servers {
+				if s.helloOnly && with.needsMore() {
+					continue
+				}
+				fmt.Fprintf(os.Stderr, "%d/%d %s, %d connections, depth %d, round %d: %s\n",
+					i+1, len(steps), with.load, with.connections, with.depth, round, s.name)
+				run, err := b.measure(ctx, s, with, round)
+				if err != nil {
+					return runs, fmt.Errorf("%s under %s: %w", s.name, with.load, err)
+				}
+				if text := complaint(run); text != "" {
+					fmt.Fprintf(os.Stderr, "  does not count: %s\n", text)
+				}
+				if err := record.Write(out, run); err != nil {
+					return runs, err
+				}
+				runs = append(runs, run)
+			}
+		}
+	}
+	return runs, nil
+}
+
+func open(set settings) (io.WriteCloser, error) {
+	path := set.out
+	switch path {
+	case "-":
+		return os.Stdout, nil
+	case "":
+		path = filepath.Join(set.source, "report", set.profile+".jsonl")
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return os.Create(path)
+}
+
+// pick returns the steps whose load is named; all if none is.
+func pick(steps []step, loads []string) []step {
+	if len(loads) == 0 {
+		return steps
+	}
+	var picked []step
+	for _, s := range steps {
+		for _, load := range loads {
+			if s.load == load {
+				picked = append(picked, s)
+			}
+		}
+	}
+	return picked
+}
+
+func list(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}
+
+func cores(text string) ([]int, error) {
+	var cores []int
+	for _, word := range list(text) {
+		core, err := strconv.Atoi(word)
+		if err != nil || core < 0 || core >= runtime.NumCPU() {
+			return nil, fmt.Errorf("%q is no core: there are %d, from 0", word, runtime.NumCPU())
+		}
+		cores = append(cores, core)
+	}
+	if len(cores) == 0 {
+		return nil, errors.New("server and loader need a core each")
+	}
+	return cores, nil
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Loads, as the records name them.
+const (
+	loadMemory     = "memory"     // one request in flight on each connection, then idle
+	loadIdle       = "idle"       // one request on each connection, then idle
+	loadThroughput = "throughput" // wrk
+	loadOpen       = "open"       // a fixed rate of arrivals
+	loadAttack     = "attack"     // the same with slow heads and slow readers beside it
+	loadUpload     = "upload"
+	loadDownload   = "download"
+	loadPipelined  = "pipelined" // memory with many requests in flight on each connection
+)
+
+// A step is one load that each server gets.
+type step struct {
+	load           string
+	mode           string // of the loader; "" for wrk
+	connections    int
+	depth          int
+	rate           int // requests a second, for open loads
+	seconds        int
+	size           int // bytes of bodies
+	slowHeads      int
+	slowReaders    int
+	slowIntervalMS int
+}
+
+func (s step) attacked() bool { return s.slowHeads+s.slowReaders > 0 }
+
+// isAboutMemory says whether it matters what a server gives back after the load, so that it is given time to.
+func (s step) isAboutMemory() bool {
+	return s.load == loadMemory || s.load == loadIdle || s.load == loadPipelined || s.load == loadAttack
+}
+
+// needsMore says whether a server must answer more than /hello.
+func (s step) needsMore() bool {
+	return s.load == loadUpload || s.load == loadDownload || s.slowReaders > 0
+}
+
+// A profile is how much is measured.
+type profile struct {
+	name           string
+	rounds         int
+	settle         time.Duration // before memory is looked at after a load, for servers that give it back late
+	warmSeconds    int           // of wrk before what wrk measures
+	memory         []int         // numbers of connections
+	memorySeconds  int
+	idle           []int
+	throughput     [][2]int // connections and depth
+	seconds        int      // of all other loads
+	rate           int
+	slowHeads      int
+	slowReaders    int // each takes the kernel 2.6 MB on the loopback, so many would use up net.ipv4.tcp_mem
+	slowIntervalMS int
+	pipelined      int // connections
+	pipelinedDepth int
+	size           int
+}
+
+// published is the number of connections of the published benchmark.
+const published = 500_000
+
+var profiles = []profile{
+	{
+		name:           "smoke", // to see that the kit works; its figures say nothing
+		rounds:         1,
+		settle:         100 * time.Millisecond,
+		memory:         []int{50, 100},
+		memorySeconds:  1,
+		idle:           []int{100},
+		throughput:     [][2]int{{10, 16}},
+		seconds:        1,
+		rate:           200,
+		slowHeads:      5,
+		slowReaders:    5,
+		slowIntervalMS: 50,
+		pipelined:      10,
+		pipelinedDepth: 16,
+		size:           1 << 20,
+	},
+	{
+		name:           "quick",
+		rounds:         3,
+		settle:         500 * time.Millisecond,
+		memory:         []int{5000, 19000},
+		memorySeconds:  3,
+		idle:           []int{19000},
+		throughput:     [][2]int{{64, 1}, {64, 256}, {1000, 1}},
+		seconds:        1,
+		rate:           5000,
+		slowHeads:      500,
+		slowReaders:    50,
+		slowIntervalMS: 200,
+		pipelined:      1000,
+		pipelinedDepth: 256,
+		size:           4 << 20,
+	},
+	{
+		name:          "full",
+		rounds:        3,
+		settle:        5 * time.Second,
+		warmSeconds:   1,
+		memory:        []int{1000, 5000, 10_000, 19_000, 50_000, 100_000, 200_000, published},
+		memorySeconds: 60,
+		idle:          []int{1000, 5000, 10_000, 19_000, 100_000, published},
+		throughput: [][2]int{
+			{64, 1}, {512, 1}, {1000, 1}, {64, 16}, {512, 16}, {1000, 16}, {64, 256}, {512, 256}, {1000, 256},
+		},
+		seconds:        5,
+		rate:           10_000,
+		slowHeads:      1000,
+		slowReaders:    200,
+		slowIntervalMS: 500,
+		pipelined:      1000,
+		pipelinedDepth: 256,
+		size:           16 << 20,
+	},
+}
+
+func profileCalled(name string) (profile, error) {
+	at := slices.IndexFunc(profiles, func(p profile) bool { return p.name == name })
+	if at < 0 {
+		return profile{}, fmt.Errorf("no profile is called %q", name)
+	}
+	return profiles[at], nil
+}
+
+// bodyConnections is the connections of uploads and downloads.
+const bodyConnections = 8
+
+// openConnections is the connections that open loads choose from.
+const openConnections = 256
+
+// steps returns what each server gets, in order, on a machine that holds most connections. Numbers beyond it are
+// replaced by it.
+func (p profile) steps(most int) []step {
+	var steps []step
+	for _, n := range reachable(p.memory, most) {
+		steps = append(steps, step{load: loadMemory, mode: "memory", connections: n, depth: 1, seconds: p.memorySeconds})
+	}
+	for _, n := range reachable(p.idle, most) {
+		steps = append(steps, step{load: loadIdle, mode: "idle", connections: n, depth: 1, seconds: 1})
+	}
+	for _, each := range p.throughput {
+		steps = append(steps, step{load: loadThroughput, connections: each[0], depth: each[1], seconds: p.seconds})
+	}
+	open := step{load: loadOpen, mode: "open", connections: openConnections, depth: 1, rate: p.rate, seconds: p.seconds}
+	attack := open
+	attack.load, attack.slowHeads, attack.slowReaders = loadAttack, p.slowHeads, p.slowReaders
+	attack.slowIntervalMS = p.slowIntervalMS
+	steps = append(steps, open, attack)
+	for _, load := range []string{loadUpload, loadDownload} {
+		steps = append(steps, step{load: load, mode: load, connections: bodyConnections, depth: 1, seconds: p.seconds})
+	}
+	steps = append(steps, step{
+		load: loadPipelined, mode: "memory", connections: p.pipelined, depth: p.pipelinedDepth, seconds: p.seconds,
+	})
+	for i := range steps {
+		steps[i].size = p.size
+	}
+	return steps
+}
+
+// connectionsMax is the most connections that the profile would make.
+func (p profile) connectionsMax() int { return max(slices.Max(p.memory), slices.Max(p.idle)) }
+
+// reachable returns the counts that do not exceed most and, if any does, most itself.
+func reachable(counts []int, most int) []int {
+	var kept []int
+	for _, n := range counts {
+		kept = append(kept, min(n, most))
+	}
+	return slices.Compact(kept)
+}
