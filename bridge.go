@@ -15,6 +15,7 @@ package kourier
 // #cgo nocallback kr_is_worker
 // #cgo noescape kr_link_read
 // #cgo nocallback kr_link_read
+// #cgo nocallback kr_link_age
 // #cgo noescape kr_link_trailer
 // #cgo nocallback kr_link_trailer
 // #cgo noescape kr_link_write
@@ -303,6 +304,10 @@ func (c *core) linkRead(id linkID, p []byte) (n int, code int, status int32) {
 	status = int32(C.kr_link_read(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection),
 		(*C.char)(unsafe.Pointer(unsafe.SliceData(p))), C.size_t(len(p)), &size, &refusal))
 	return int(size), int(refusal), status
+}
+
+func (c *core) linkAge(id linkID) time.Duration {
+	return time.Duration(C.kr_link_age(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection))) * time.Millisecond
 }
 
 func (c *core) linkTrailer(id linkID) (lines string, status int32) {

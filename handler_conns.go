@@ -49,6 +49,9 @@ func (t *connTable) changed(worker uint32, connection uint64, state http.ConnSta
 
 // closed removes a connection that the core has closed. It does not block.
 func (t *connTable) closed(worker uint32, connection uint64) {
+	if t == nil {
+		return
+	}
 	key := connKey{worker, connection}
 	t.mu.Lock()
 	c := t.conns[key]

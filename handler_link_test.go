@@ -59,6 +59,8 @@ func (l *streamLink) readBody(p []byte) (int, error) {
 
 func (l *streamLink) readTrailer() (string, error) { return l.trailer.lines.String(), l.lost }
 
+func (l *streamLink) age() time.Duration { return 0 }
+
 func (l *streamLink) write(head, body []byte) (int, error) {
 	l.mu.Lock()
 	l.writes++
@@ -343,7 +345,7 @@ func declaredOf(raw *abi.Request) int64 {
 // makeHanded makes a handed of the requests at the beginning of text. It returns
 // how much of text they take.
 func makeHanded(t testing.TB, l link, text string) (*handed, int) {
-	h := &handed{link: l, base: context.Background(), block: []byte(text), received: time.Now()}
+	h := &handed{link: l, base: context.Background(), block: []byte(text)}
 	at := 0
 	for at < len(text) {
 		end := strings.Index(text[at:], "\r\n\r\n")

@@ -9,6 +9,9 @@ import (
 // the last time.
 const poolSweepPeriod = 10 * time.Second
 
+// queueMoveMin is how many places at the front of the queue are left empty before the rest moves there.
+const queueMoveMin = 256
+
 // A goroutinePool has the connections that one worker hands over served by as few
 // goroutines as get it done: each takes the next one when it is done with one, so
 // that handlers which do not block run on one stack, that has grown and is in the
@@ -112,6 +115,11 @@ func (p *goroutinePool) next(wake chan bool, first bool) (h *handed, parked bool
 	h = p.queue[p.begun]
 	p.queue[p.begun] = nil
 	p.begun++
+	if p.begun >= queueMoveMin && 2*p.begun >= len(p.queue) { // it may never empty
+		rest := copy(p.queue, p.queue[p.begun:])
+		clear(p.queue[rest:])
+		p.queue, p.begun = p.queue[:rest], 0
+	}
 	if p.begun == len(p.queue) {
 		p.queue, p.begun = p.queue[:0], 0
 	}

@@ -144,6 +144,7 @@ func (w *responseWriter) interim(code int) {
 	if w.http10 {
 		return
 	}
+	w.engine.counters.responses.count(code)
 	s := w.sender
 	s.fields = appendStatusLine(s.fields[:0], code)
 	s.appendHeader(w.header, func(name string) bool { return name == "Content-Length" || name == "Transfer-Encoding" })
@@ -161,6 +162,7 @@ func (w *responseWriter) sendContinue() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w.awaited.CompareAndSwap(true, false) {
+		w.engine.counters.responses.count(http.StatusContinue)
 		s.pending = append(s.pending, "HTTP/1.1 100 Continue\r\n\r\n"...)
 		s.send(nil)
 	}

@@ -20,7 +20,6 @@ type handed struct {
 	block    []byte          // the bytes of all the requests, as received, and no more: the link has what follows
 	requests []abi.Request   // only the last can have abi.RequestBodyOpen
 	fields   []abi.Field
-	received time.Time    // when the first byte is taken to have come (for ReadTimeout)
 	conn     *trackedConn // nil unless ConnState or ConnContext is set
 }
 
@@ -70,11 +69,11 @@ func (e *handlerEngine) serve(h *handed) {
 	s := newSender(h.link)
 	served := outcome{how: abi.ReleaseAbort} // what stands if a handler ends the goroutine
 	defer func() {
+		defer s.free()
 		e.counters.running.Add(-1)
 		if !served.hijacked {
 			e.release(s, h, served.how)
 		}
-		s.free()
 	}()
 	h.conn.active()
 	for i := range h.requests {
@@ -105,14 +104,16 @@ func (e *handlerEngine) release(s *sender, h *handed, how uint32) {
 		how = abi.ReleaseReset // a peer that does not read needs nothing more
 	}
 	s.mu.Unlock()
+	defer func() { // ConnState may end the goroutine
+		h.link.release(how)
+		if how == abi.ReleaseKeep && !e.keepAlives() { // since the look at it
+			e.closeIdle()
+		}
+		h.conn.released()
+	}()
 	if how == abi.ReleaseKeep {
 		h.conn.idle()
 	}
-	h.link.release(how)
-	if how == abi.ReleaseKeep && !e.keepAlives() { // since the look at it
-		e.closeIdle()
-	}
-	h.conn.released()
 }
 
 // serveOne has the request of h at index answered.
@@ -139,11 +140,9 @@ func (e *handlerEngine) serveOne(s *sender, h *handed, index int, served *outcom
 	keep := x.writer.finish()
 	returned = true
 	served.hijacked = x.writer.hijacked
-	if keep {
-		e.resetDeadlines(s, h, x)
+	served.how = abi.ReleaseClose
+	if keep && e.resetDeadlines(s, h, x) {
 		served.how = abi.ReleaseKeep
-	} else {
-		served.how = abi.ReleaseClose
 	}
 	if form := x.writer.request.MultipartForm; form != nil {
 		_ = form.RemoveAll() // temporary files that are left are the system's to remove
@@ -181,19 +180,20 @@ func (e *handlerEngine) setDeadlines(h *handed, x *exchange) {
 		h.link.setWriteDeadline(time.Now().Add(e.writeTimeout))
 	}
 	if e.readTimeout > 0 && x.body.link != nil {
-		h.link.setReadDeadline(h.received.Add(e.readTimeout))
+		h.link.setReadDeadline(time.Now().Add(e.readTimeout - h.link.age()))
 	}
 }
 
 // resetDeadlines takes back what the handler of x has set, after what it has
-// written is sent.
-func (e *handlerEngine) resetDeadlines(s *sender, h *handed, x *exchange) {
+// written is sent. It reports whether that was sent.
+func (e *handlerEngine) resetDeadlines(s *sender, h *handed, x *exchange) bool {
 	c := &x.context // its handler has returned: nobody changes it
 	if !c.readDeadline && !c.writeDeadline {
-		return
+		return true
 	}
 	s.mu.Lock()
 	s.send(nil)
+	sent := s.err == nil
 	s.mu.Unlock()
 	if c.readDeadline {
 		h.link.setReadDeadline(time.Time{})
@@ -201,12 +201,16 @@ func (e *handlerEngine) resetDeadlines(s *sender, h *handed, x *exchange) {
 	if c.writeDeadline {
 		h.link.setWriteDeadline(time.Time{})
 	}
+	return sent
 }
 
 // abandon ends a request whose handler has not returned: it has panicked, or
 // value is nil and the goroutine ends. Nothing more of its answer is sent. x is
 // nil if the panic was that of ConnContext.
 func (e *handlerEngine) abandon(h *handed, x *exchange, value any, served *outcome) {
+	if x != nil {
+		served.hijacked, served.how = x.writer.abandon()
+	}
 	if value != nil && value != http.ErrAbortHandler { //nolint:errorlint // as net/http does: errors.Is would run code of the value's
 		remote := ""
 		if x != nil {
@@ -215,9 +219,6 @@ func (e *handlerEngine) abandon(h *handed, x *exchange, value any, served *outco
 			remote = remoteAddress(h.link)
 		}
 		reportPanic(e.logPanic, remote, value)
-	}
-	if x != nil {
-		served.hijacked, served.how = x.writer.abandon()
 	}
 }
 

@@ -365,6 +365,44 @@ func TestTheLastHurryLeavesAGoroutineToEach(t *testing.T) {
 	}
 }
 
+func TestAQueueThatNeverEmptiesStaysSmall(t *testing.T) {
+	t.Parallel()
+	e := benchmarkEngine(nil)
+	p := &e.pools[0]
+	p.woken, p.width = 1, 1 // nobody is woken
+	batch, _ := makeBatch(t, 1)
+	p.start(e, batch[0])
+	for range 100_000 {
+		p.start(e, batch[0])
+		h, _ := p.next(nil, false)
+		require.NotNil(t, h)
+	}
+	require.Less(t, cap(p.queue), 4*queueMoveMin)
+	require.Equal(t, 1, len(p.queue)-p.begun)
+}
+
+// An agedLink is one whose request has begun to come before.
+type agedLink struct {
+	streamLink
+	deadline time.Time
+}
+
+func (l *agedLink) age() time.Duration          { return 40 * time.Minute }
+func (l *agedLink) setReadDeadline(t time.Time) { l.deadline = t }
+
+// The time of ReadTimeout begins with the first byte of the head.
+func TestReadTimeoutCountsTheTimeOfTheHead(t *testing.T) {
+	t.Parallel()
+	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) {})
+	s.engine.readTimeout = time.Hour
+	_, server := tcpPair(t)
+	l := &agedLink{streamLink: streamLink{conn: server, released: make(chan uint32, 1)}}
+	h, _ := makeHanded(t, l, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nConnection: close\r\n\r\n")
+	h.requests[0].Flags |= abi.RequestBodyOpen
+	s.engine.serve(h)
+	require.WithinDuration(t, time.Now().Add(20*time.Minute), l.deadline, time.Minute)
+}
+
 func TestAGoroutineThatAHandlerEndsLeavesTheRestToOthers(t *testing.T) {
 	t.Parallel()
 	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) { runtime.Goexit() })
@@ -423,6 +461,8 @@ var memoryRemote = netip.MustParseAddrPort("192.0.2.1:54321")
 
 func (l *memoryLink) readBody([]byte) (int, error) { return 0, io.EOF }
 func (l *memoryLink) readTrailer() (string, error) { return "", nil }
+
+func (l *memoryLink) age() time.Duration { return 0 }
 func (l *memoryLink) write(head, body []byte) (int, error) {
 	l.sent += len(head) + len(body)
 	return len(head) + len(body), nil

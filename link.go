@@ -24,6 +24,9 @@ type link interface {
 	// read to its end: checked field lines, each with its CRLF.
 	readTrailer() (lines string, err error)
 
+	// age is the time since the first byte of the request that abi.RequestBodyOpen marks.
+	age() time.Duration
+
 	// write sends head and then body, all of both unless there is an error:
 	// os.ErrDeadlineExceeded after the write deadline or when the peer reads more
 	// slowly than Config.MinDrainRate, or one that wraps net.ErrClosed once the

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -708,4 +709,48 @@ func TestConnectionsWithHandlersMakeNoRoom(t *testing.T) {
 		}
 		require.EqualValues(t, 1, srv.Stats().Shed)
 	})
+}
+
+// A client may be gone when ConnState hears of it.
+func TestANewConnectionHasAnAddressAlthoughItIsClosed(t *testing.T) {
+	t.Parallel()
+	const count = 200
+	remotes := make(chan net.Addr, count)
+	address := engine{network: "tcp"}.serving(t, &kourier.Server{
+		Config:  kourier.Config{Workers: 1},
+		Handler: http.NotFoundHandler(),
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				remotes <- c.RemoteAddr()
+			}
+		},
+	})
+	locals := map[string]bool{}
+	for range count {
+		p := dial(t, address)
+		locals[p.LocalAddr().String()] = true
+		require.NoError(t, p.Close())
+	}
+	for range count {
+		remote := soon(t, remotes).String()
+		require.True(t, locals[remote], remote)
+	}
+}
+
+// As a failed assertion in ConnState does.
+func TestAConnectionSurvivesAConnStateThatEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	srv := &kourier.Server{
+		Handler: http.HandlerFunc(sayPath),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateIdle {
+				runtime.Goexit()
+			}
+		},
+	}
+	p := dial(t, engine{network: "tcp"}.serving(t, srv))
+	for range 3 {
+		require.Equal(t, http.StatusOK, p.ask(helloRequest).StatusCode)
+	}
+	require.NoError(t, soon(t, async(func() error { return srv.Shutdown(context.Background()) })))
 }

@@ -13,10 +13,6 @@ import (
 	"github.com/kourier-go/kourier/internal/abi"
 )
 
-// yieldMax is when a worker no longer waits for handlers: what Go's scheduler lets a
-// goroutine run before others have their turn.
-const yieldMax = 10 * time.Millisecond
-
 // A linkTable knows the links of a server's native core, and hands new ones to
 // the goroutines that serve them.
 type linkTable struct {
@@ -40,10 +36,11 @@ type linkTable struct {
 // A linkShelf holds the links of one worker by the slots of their connections.
 // Only the worker adds; whoever has a link removes it.
 type linkShelf struct {
-	mu    sync.Mutex
-	links []*nativeLink
-	live  atomic.Int64 // links that are out
-	_     [64]byte
+	mu       sync.Mutex
+	links    []*nativeLink
+	live     atomic.Int64 // links that are out
+	patience patience     // the worker's
+	_        [64]byte
 }
 
 // slotOf returns the slot of a connection, below the largest number of connections.
@@ -67,7 +64,7 @@ func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 	shelf.links[slot] = l
 	shelf.mu.Unlock()
 	shelf.live.Add(1)
-	h := &handed{link: l, base: t.baseOf(id), received: time.Now()}
+	h := &handed{link: l, base: t.baseOf(id)}
 	h.block, h.requests, h.fields = abi.Own(requests)
 	if t.conns != nil {
 		h.conn = t.conns.find(id.worker, id.connection)
@@ -140,28 +137,29 @@ func (t *linkTable) forget(l *nativeLink) {
 //
 // Now and then the scheduler resumes the worker before goroutines that are ready:
 // only when it has come back twice without any being done are the others waiting.
-// When handlers compute for long, the other connections of the worker need not wait
-// for them: then it leaves a goroutine to each.
+// When handlers compute, a goroutine is left to each connection instead.
 func (t *linkTable) yield(worker uint32) {
+	shelf := &t.shelves[worker]
 	pool := &t.handlers.pools[worker]
-	live := &t.shelves[worker].live
-	before := live.Load()
 	start := time.Now()
-	for idle := 0; idle < 2; {
-		if before > 0 {
-			runtime.Gosched()
-		}
-		late := time.Since(start) >= yieldMax
-		waiting := pool.hurry(t.handlers, late)
-		after := live.Load()
-		if after == 0 || late {
-			return
-		}
+	if !shelf.patience.lasts(start) {
+		pool.hurry(t.handlers, true)
+		return
+	}
+	count := shelf.live.Load()
+	tooLong := false
+	for idle, before := 0, count; before > 0 && idle < 2 && !tooLong; {
+		runtime.Gosched()
+		tooLong = shelf.patience.isOver(start, time.Now(), count)
+		waiting := pool.hurry(t.handlers, false)
+		after := shelf.live.Load()
 		if idle++; waiting || after < before {
 			idle = 0
 		}
 		before = after
 	}
+	pool.hurry(t.handlers, true) // something is left if it took too long
+	shelf.patience.waited(time.Now(), tooLong)
 }
 
 // closeAll ends the waiting of all links, whose calls fail from now on. After the

@@ -184,6 +184,13 @@ func (l *nativeLink) readBody(p []byte) (int, error) {
 	}
 }
 
+func (l *nativeLink) age() time.Duration {
+	if l.ended.Load() {
+		return 0
+	}
+	return l.core.linkAge(l.id)
+}
+
 func (l *nativeLink) readTrailer() (string, error) {
 	if l.ended.Load() {
 		return "", errPeerGone
@@ -373,6 +380,7 @@ func (l *nativeLink) hijack() (net.Conn, []byte, error) {
 	err = errors.Join(err, file.Close())
 	l.core.letGo()
 	if err != nil {
+		l.table.conns.closed(l.id.worker, l.id.connection) // the core tells nothing more of it
 		return nil, nil, fmt.Errorf("kourier: hijack: %w", err)
 	}
 	return conn, rest, nil

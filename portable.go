@@ -259,9 +259,7 @@ func (p *portable) serveHTTP(w http.ResponseWriter, r *http.Request) {
 // serveRest has the Handler answer.
 func (p *portable) serveRest(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodOptions && r.RequestURI == "*" && !p.server.DisableGeneralOptionsHandler {
-		const bodyMax = 4 << 10 // as net/http has it
-		_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, bodyMax))
-		w.Header().Set("Content-Length", "0")
+		generalOptions(w, r)
 		return
 	}
 	p.server.serveHandler(w, r)

@@ -14,7 +14,8 @@ import (
 
 // A FastHandler answers requests on the native thread that parsed them, many in
 // a row. It must not block: while it runs, no other connection of that thread is
-// served. It must not end its goroutine (runtime.Goexit) either. Handlers run
+// served. It must not end its goroutine (runtime.Goexit) either, which would end the
+// process: so no t.FailNow in tests, and no require. Handlers run
 // concurrently on several threads.
 //
 // req, res and every byte slice read from req are valid until the handler

@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // A worker comes into Go thousands of times a second without ever entering Go's
@@ -24,6 +25,42 @@ func makeSpareP(workers int) bool {
 		runtime.GOMAXPROCS(workers + 1)
 	}
 	return runtime.GOMAXPROCS(0) > workers
+}
+
+// A patience decides whether a worker waits for handlers. It does as long as that
+// saves work; when they compute, its other connections would wait for them too.
+type patience struct {
+	slow  int       // waits in a row that took too long
+	until time.Time // no more waiting before
+}
+
+const (
+	// A wait takes too long beyond the larger of these: the second one is for each connection handed over.
+	patienceMax     = 2 * time.Millisecond
+	patienceForEach = 100 * time.Microsecond
+
+	patienceSlowMax = 2                      // waits that took too long, in a row, before it ends
+	patiencePause   = 200 * time.Millisecond // for which it then ends
+)
+
+// lasts reports whether the worker waits for handlers now.
+func (p *patience) lasts(now time.Time) bool { return !now.Before(p.until) }
+
+// isOver reports whether a wait for count connections that began at start takes too long.
+func (p *patience) isOver(start, now time.Time, count int64) bool {
+	return now.Sub(start) > max(patienceMax, time.Duration(count)*patienceForEach)
+}
+
+// waited is told of each wait, and whether it took too long.
+func (p *patience) waited(now time.Time, tooLong bool) {
+	if !tooLong {
+		p.slow = 0
+		return
+	}
+	if p.slow++; p.slow >= patienceSlowMax {
+		p.slow = 0
+		p.until = now.Add(patiencePause)
+	}
 }
 
 // yieldPeriodMS is how often a worker enters the scheduler, in milliseconds: the

@@ -3,9 +3,34 @@ package kourier
 import (
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
+
+func TestPatienceEndsWithHandlersThatCompute(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	after := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	var p patience
+	require.False(t, p.isOver(start, after(2), 1))
+	require.True(t, p.isOver(start, after(3), 1))
+	require.False(t, p.isOver(start, after(3), 1000), "each took its share")
+	require.True(t, p.isOver(start, after(101), 1000))
+
+	for range 3 { // one alone is chance
+		p.waited(start, true)
+		p.waited(start, false)
+	}
+	require.True(t, p.lasts(start))
+	p.waited(start, true)
+	p.waited(after(5), true)
+	require.False(t, p.lasts(after(5)))
+	require.False(t, p.lasts(after(204)))
+	require.True(t, p.lasts(after(205)))
+	p.waited(after(205), true)
+	require.True(t, p.lasts(after(205)), "it begins anew")
+}
 
 func TestMakeSparePLeavesTheEnvironmentItsWill(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)

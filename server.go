@@ -31,14 +31,15 @@ type Server struct {
 	// "host:port". Default ":http" and ":https".
 	Addr string
 
-	// Handler answers, on a goroutine of its own for each, the requests that Fast
-	// has not answered. Default [http.DefaultServeMux] if Fast is nil too. If Fast
+	// Handler answers, on goroutines, the requests that Fast has not answered. A
+	// goroutine serves other connections after one: what a handler does to it, and
+	// leaves so (runtime.LockOSThread, profiler labels), the next ones find. Default [http.DefaultServeMux] if Fast is nil too. If Fast
 	// is set, what it passes without a Handler is answered 404. One Handler may be
 	// replaced by another between two requests, as in net/http.
 	Handler http.Handler
 
 	// DisableGeneralOptionsHandler gives "OPTIONS *" requests to Handler. Default:
-	// those that Fast has not answered are answered 200 without a body.
+	// those that would come to Handler are answered 200 without a body.
 	DisableGeneralOptionsHandler bool
 
 	// TLSConfig is what ServeTLS and ListenAndServeTLS use, a clone of it. Default
@@ -46,7 +47,8 @@ type Server struct {
 	TLSConfig *tls.Config
 
 	// ReadTimeout bounds the time from the first byte of a request to the end of
-	// its body; 408 then. Default none.
+	// its body. Then the answer is 408, or, while a Handler reads the body, the read
+	// fails with an error that wraps [os.ErrDeadlineExceeded]. Default none.
 	ReadTimeout time.Duration
 
 	// ReadHeaderTimeout bounds the time from the first byte of a request to the
@@ -140,7 +142,7 @@ type Server struct {
 	// locked while mu is, never the other way round.
 	running  sync.RWMutex
 	core     *core         // nil before its start and after its end
-	links    *linkTable    // of core; nil if it has no Handler
+	links    *linkTable    // of core
 	stopping bool          // the end of core has begun: only onWorker may be asked
 	stopped  chan struct{} // closed when core is freed; nil before its start
 	final    Stats         // of core, from when its end begins

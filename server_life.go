@@ -157,6 +157,8 @@ func (s *Server) bindAddr(defaultAddr string) error {
 	return err
 }
 
+var errNoListener = errors.New("kourier: Serve: the listener is nil")
+
 // Serve serves the connections of l. It blocks like ListenAndServe and closes l
 // before it returns. It may be called for several listeners at a time.
 //
@@ -172,6 +174,9 @@ func (s *Server) ServeTLS(l net.Listener, certFile, keyFile string) error {
 }
 
 func (s *Server) serveListener(l net.Listener, secure *keyPair) error {
+	if l == nil {
+		return errNoListener
+	}
 	b := &boundListener{Listener: l, worker: -1}
 	b.lead = b
 	s.mu.Lock()

@@ -62,6 +62,10 @@ kr_status kr_link_read(kr_core *core, uint32_t worker, uint64_t connection, char
   return core->engine.worker_at(worker)->link_read(connection, data, capacity, size_out, code_out);
 }
 
+uint64_t kr_link_age(kr_core *core, uint32_t worker, uint64_t connection) {
+  return core->engine.worker_at(worker)->link_age_ms(connection);
+}
+
 kr_status kr_link_trailer(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
                           size_t *size_out) {
   return core->engine.worker_at(worker)->link_trailer(connection, data, capacity, size_out);

@@ -139,6 +139,13 @@ kr_status worker::read_chunked(connection *c, char *data, size_t capacity, size_
   return KR_OK;
 }
 
+uint64_t worker::link_age_ms(uint64_t id) const {
+  const connection *c = link_of(id);
+  if (c == nullptr || c->input == nullptr || !c->input->body_open) return 0;
+  const uint64_t now_ms = kernel_->now_ms();
+  return now_ms > c->input->started_ms ? now_ms - c->input->started_ms : 0;
+}
+
 kr_status worker::link_trailer(uint64_t id, char *data, size_t capacity, size_t *size_out) const {
   *size_out = 0;
   const connection *c = link_of(id);

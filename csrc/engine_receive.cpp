@@ -345,6 +345,7 @@ bool worker::open_body(intake *in) {
   input->begin = trailer_size;
   input->progress = in->progress;
   input->progress.body_size -= trailer_size;
+  if (in->source != nullptr && in->data == in->source->data()) input->started_ms = in->source->started_ms;
   input->body_open = true;
   in->open_body = input;
   in->body_size = 0;

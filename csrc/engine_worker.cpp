@@ -134,6 +134,8 @@ void worker::turn(int timeout_ms_max) {
     }
   }
   if (woken_) take_inbox();
+  // The receiver asks for the addresses of what was opened, as long as it is open.
+  if (config_.notify_conns != 0) dispatch();
   if (accept_again_ms_ != 0 && now_ms_ >= accept_again_ms_) resume_accepting();
   const uint32_t idle_closes = common_->idle_closes.load(std::memory_order_relaxed);
   if (idle_closes != idle_closes_) {

@@ -57,6 +57,7 @@ class worker {
 
   // kr_link_*: any thread that has the link.
   kr_status link_read(uint64_t id, char *data, size_t capacity, size_t *size_out, uint16_t *code_out);
+  uint64_t link_age_ms(uint64_t id) const;
   kr_status link_trailer(uint64_t id, char *data, size_t capacity, size_t *size_out) const;
   kr_status link_write(uint64_t id, const char *head, size_t head_size, const char *body, size_t body_size,
                        size_t *size_out);
@@ -126,7 +127,6 @@ class worker {
 
   // engine_link.cpp
   connection *link_of(uint64_t id) const;
-  kr_status read_held(input_buffer *input, char *data, size_t capacity, size_t *size_out);
   kr_status read_chunked(connection *c, char *data, size_t capacity, size_t *size_out, uint16_t *code_out);
   kr_status link_blocked(connection *c, uint8_t ask);
   void ask(connection *c, uint8_t asks);

@@ -211,6 +211,9 @@ kr_status kr_batch_write(kr_batch *batch, uint32_t index, const char *data, size
 kr_status kr_link_read(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
                        size_t *size_out, uint16_t *code_out);
 
+/* Milliseconds since the first byte of the request with KR_REQUEST_BODY_OPEN. 0 for other links. */
+uint64_t kr_link_age(kr_core *core, uint32_t worker, uint64_t connection);
+
 /* Copies the trailer section of a chunked body whose end kr_link_read has told, RFC 9112 §7.1.2: *size_out bytes of
  * checked field lines as received, each with its CRLF, at most 8 KiB. 0 before the end, and where there are none.
  * KR_ERR_INVALID when they are more than capacity: *size_out says how much, and nothing was copied. They stay there
@@ -247,7 +250,7 @@ void kr_link_release(kr_core *core, uint32_t worker, uint64_t connection, uint32
 kr_status kr_link_detach(kr_core *core, uint32_t worker, uint64_t connection, char *data, size_t capacity,
                          size_t *size_out, int *fd_out);
 
-/* As kr_peer, for a link. */
+/* As kr_peer, for a link, and within on_batch on its worker for any connection. */
 kr_status kr_link_peer(kr_core *core, uint32_t worker, uint64_t connection, uint8_t address_out[16],
                        uint32_t *scope_out, uint16_t *port_out, uint8_t *family_out);
 
@@ -255,7 +258,7 @@ kr_status kr_link_peer(kr_core *core, uint32_t worker, uint64_t connection, uint
 int32_t kr_link_unsent(kr_core *core, uint32_t worker, uint64_t connection);
 
 /* The descriptor of the link's socket, -1 when there is no such link: for addresses and options, not for input and
- * output, and no longer than the link. */
+ * output, and no longer than the link. Within on_batch on its worker for any connection. */
 int kr_link_fd(kr_core *core, uint32_t worker, uint64_t connection);
 
 /* What kr_listen was given as origin with the socket that has accepted the link. */

@@ -175,6 +175,26 @@ class LinkTest : public WorkerTest {
 
 // ------------------------------------------------------------------ and back
 
+TEST_F(LinkTest, KnowsWhenItsRequestHasBegun) {
+  client c = connect();
+  c.send("POST / HTTP/1.1\r\nHost: a\r\n");
+  turn();
+  pass(700);
+  c.send("Content-Length: 3\r\n\r\n");
+  turn();
+  const link l = taken();
+  EXPECT_EQ(700u, worker_->link_age_ms(l.id));
+  pass(200);
+  EXPECT_EQ(900u, worker_->link_age_ms(l.id));
+  c.send("abc" + first_part(post("/", "abc"), 1));
+  std::string body;
+  uint16_t code = 0;
+  EXPECT_EQ(KR_OK, read(l.id, 10, &body, &code));
+  worker_->link_release(l.id, KR_RELEASE_KEEP);
+  turn();
+  EXPECT_EQ(0u, worker_->link_age_ms(taken().id)) << "the next one begins anew";
+}
+
 TEST_F(LinkTest, GivesAConnectionBackForTheNextRequest) {
   client c = connect();
   for (const char *path : {"/1", "/2", "/3"}) {
