@@ -164,6 +164,13 @@ func TestLoaderMeasuresFromWhenARequestWasDue(t *testing.T) {
 	require.Greater(t, result.Latency.P50, 100_000.0)
 }
 
+func TestLoaderCountsTheWaitOfRequestsThatAStallKeepsFromBeingSent(t *testing.T) {
+	result := runLoader(t, misbehavingServer(t, answering("")), "--mode=open", "--connections=1", "--rate=1000")
+	require.Equal(t, record.Errors{Unanswered: 1}, result.Errors)
+	require.Equal(t, int64(999), result.Late)
+	require.InDelta(t, 500_000, result.Latency.P50, 10_000) // they were due evenly over the second
+}
+
 func TestLoaderKeepsTheRate(t *testing.T) {
 	port := misbehavingServer(t, answering(goodAnswer))
 	result := runLoader(t, port, "--mode=open", "--connections=8", "--rate=100")
