@@ -18,7 +18,7 @@ die() {
 # The project's Go files, the sources and headers of the core with its tests, fuzzers and benchmarks, and all C++.
 go_files() { find . -name '*.go' -not -path './build/*' -not -path '*/vendor/*' | sed 's,^\./,,' | sort; }
 core_files() { find csrc -name '*.cpp' -o -name '*.h' | sort; }
-cpp_files() { find csrc bench/load -name '*.cpp' -o -name '*.h' | sort; }
+cpp_files() { find csrc bench/load bench/vm -name '*.cpp' -o -name '*.h' | sort; }
 
 require_go() {
   command -v go >/dev/null 2>&1 || { [ -x /usr/local/go/bin/go ] && PATH=$PATH:/usr/local/go/bin; } ||

@@ -115,7 +115,7 @@ step_clang-tidy() {
   cmake --preset asan >/dev/null
   core_files | grep -E '^csrc/[a-z0-9_]+\.cpp$' | grep -v "_$(foreign_architecture)\.cpp$" |
     xargs -r -n 1 -P "$(nproc)" clang-tidy-19 -p build/asan --quiet
-  clang-tidy-19 --quiet bench/load/*.cpp -- -std=c++20
+  clang-tidy-19 --quiet bench/load/*.cpp bench/vm/noprobe/*.cpp -- -std=c++20
 }
 foreign_architecture() { if [ "$(uname -m)" = aarch64 ]; then echo amd64; else echo arm64; fi; }
 

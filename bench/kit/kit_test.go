@@ -69,7 +69,7 @@ func TestSmokeProfileMeasuresEveryLoadOnEveryServer(t *testing.T) {
 
 func TestAServerThatDoesNotStartIsAnError(t *testing.T) {
 	broken := server{name: "broken", program: "/bin/false"}
-	_, err := startServer(t.Context(), broken, programs, []int{0}, 1, 1)
+	_, err := startServer(t.Context(), broken, programs, []int{0}, 1, 1, 1)
 	require.ErrorContains(t, err, "broken: ")
 	require.ErrorContains(t, err, "the server has ended by itself")
 }
@@ -100,4 +100,20 @@ func TestARunThatDoesNotCountIsToldOf(t *testing.T) {
 	require.Contains(t, complaint(unserved), "4 of 5 connections were served in quarter 3")
 	dead.Alive = 2
 	require.Contains(t, complaint(dead), "2 of 5 connections were alive")
+}
+
+// On a machine that is emulated no timeout may end what is only slow.
+func TestASlowMachineIsGivenMoreTime(t *testing.T) {
+	for _, p := range profiles {
+		require.Positive(t, p.slowdown, p.name)
+	}
+	chosen, err := choose(servers, []string{"nethttp"})
+	require.NoError(t, err)
+	arguments, err := chosen[0].arguments(start{slowdown: 60})
+	require.NoError(t, err)
+	require.Contains(t, arguments, "--request-timeout=1200")
+	require.Contains(t, arguments, "--idle-timeout=3600")
+	arguments = loaderArguments(step{}, 1, 60)
+	require.Contains(t, arguments, "--connect-seconds=3600")
+	require.Contains(t, arguments, "--answer-seconds=1200")
 }

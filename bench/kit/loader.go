@@ -102,8 +102,15 @@ func (l *loader) end() (loaded, error) {
 	return result, err
 }
 
+// What the loader waits for, in seconds.
+const (
+	connectSeconds   = 300
+	answerSeconds    = 20
+	loaderSecondsMax = 3600 // more it does not take
+)
+
 // loaderArguments are the flags for a step, on a server at port.
-func loaderArguments(s step, port int) []string {
+func loaderArguments(s step, port, slowdown int) []string {
 	flag := func(name string, value int) string { return "--" + name + "=" + strconv.Itoa(value) }
 	arguments := []string{
 		"--mode=" + s.mode,
@@ -112,6 +119,8 @@ func loaderArguments(s step, port int) []string {
 		flag("seconds", s.seconds),
 		flag("size", s.size),
 		flag("connecting", connectingMax),
+		flag("connect-seconds", min(connectSeconds*slowdown, loaderSecondsMax)),
+		flag("answer-seconds", min(answerSeconds*slowdown, loaderSecondsMax)),
 	}
 	if s.depth > 1 {
 		arguments = append(arguments, flag("depth", s.depth))

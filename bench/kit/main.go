@@ -31,6 +31,8 @@ type settings struct {
 	out         string
 	serverCores string
 	loadCores   string
+	connections int
+	seconds     int
 	buildOnly   bool
 	noBuild     bool
 	checkOnly   bool
@@ -47,6 +49,8 @@ func main() {
 	flag.StringVar(&set.out, "out", "", "`file` that the records go to, JSON lines; report/PROFILE.jsonl unless given, - for standard output")
 	flag.StringVar(&set.serverCores, "server-cores", "0", "`cores` of the server, separated by commas; it gets as many workers")
 	flag.StringVar(&set.loadCores, "load-cores", "1", "`cores` of the loader")
+	flag.IntVar(&set.connections, "connections", 0, "`number` of connections that the profile's are cut to; 0 for what the machine can hold")
+	flag.IntVar(&set.seconds, "seconds", 0, "`seconds` of the load memory; 0 for the profile's")
 	flag.BoolVar(&set.buildOnly, "build-only", false, "build, and measure nothing")
 	flag.BoolVar(&set.noBuild, "no-build", false, "use the programs as they are")
 	flag.BoolVar(&set.checkOnly, "check-limits", false, "say what limits the profile, and measure nothing")
@@ -65,11 +69,18 @@ func run(ctx context.Context, set settings) error {
 	if err != nil {
 		return err
 	}
+	if set.seconds != 0 {
+		chosen.memorySeconds = set.seconds
+	}
 	limits, err := readLimits("/proc")
 	if err != nil {
 		return err
 	}
-	most := sayLimits(limits, chosen.connectionsMax())
+	wanted := chosen.connectionsMax()
+	if set.connections != 0 {
+		wanted = min(wanted, set.connections)
+	}
+	most := sayLimits(limits, wanted)
 	if set.checkOnly {
 		return nil
 	}
@@ -108,7 +119,7 @@ func run(ctx context.Context, set settings) error {
 		return err
 	}
 	machine := facts(ctx, "/proc", limits, chosen.name, serverCores, loadCores)
-	b := bench{"/proc", bin, serverCores, loadCores, chosen.settle, chosen.warmSeconds}
+	b := bench{"/proc", bin, serverCores, loadCores, chosen.settle, chosen.warmSeconds, chosen.slowdown}
 	runs, err := measureAll(ctx, b, machine, measured, chosen.rounds, pick(chosen.steps(most), list(set.loads)), out)
 	if err := errors.Join(err, out.Close()); err != nil {
 		return err

@@ -18,12 +18,13 @@ type bench struct {
 	loadCores   []int
 	settle      time.Duration
 	warmSeconds int
+	slowdown    int // see profile
 }
 
 // measure puts one load on a fresh s.
 func (b bench) measure(ctx context.Context, s server, with step, round int) (run record.Run, err error) {
 	connections := with.connections + with.slowHeads + with.slowReaders
-	r, err := startServer(ctx, s, b.bin, b.serverCores, connections, with.size)
+	r, err := startServer(ctx, s, b.bin, b.serverCores, connections, with.size, b.slowdown)
 	if err != nil {
 		return run, err
 	}
@@ -92,7 +93,7 @@ func (b bench) withLoader(ctx context.Context, r *running, with step, run *recor
 			Before:      sample,
 		}
 	}
-	l, err := startLoader(ctx, filepath.Join(b.bin, "load"), b.loadCores, loaderArguments(with, r.port))
+	l, err := startLoader(ctx, filepath.Join(b.bin, "load"), b.loadCores, loaderArguments(with, r.port, b.slowdown))
 	if err != nil {
 		return err
 	}

@@ -48,10 +48,12 @@ type running struct {
 	folder  string
 	output  bytes.Buffer  // what it has printed; to be read once it has ended
 	ended   chan struct{} // is closed when it has
+
+	slowdown time.Duration // how many times startWait and stopWait it may take
 }
 
 // startServer starts s on cores and waits until it answers. connections and size are the load's.
-func startServer(ctx context.Context, s server, bin string, cores []int, connections, size int) (*running, error) {
+func startServer(ctx context.Context, s server, bin string, cores []int, connections, size, slowdown int) (*running, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -60,8 +62,8 @@ func startServer(ctx context.Context, s server, bin string, cores []int, connect
 	if err != nil {
 		return nil, err
 	}
-	r := &running{port: port, folder: folder, ended: make(chan struct{})}
-	arguments, err := s.arguments(start{folder, port, len(cores), connections, size})
+	r := &running{port: port, folder: folder, ended: make(chan struct{}), slowdown: time.Duration(slowdown)}
+	arguments, err := s.arguments(start{folder, port, len(cores), connections, size, slowdown})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
@@ -71,7 +73,7 @@ func startServer(ctx context.Context, s server, bin string, cores []int, connect
 	}
 	r.command = exec.CommandContext(ctx, program, arguments...)
 	r.command.Cancel = func() error { return r.command.Process.Signal(syscall.SIGTERM) }
-	r.command.WaitDelay = stopWait
+	r.command.WaitDelay = r.slowdown * stopWait
 	r.command.Stdout, r.command.Stderr = &r.output, &r.output
 	if err := startOn(r.command, cores); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
@@ -97,7 +99,7 @@ func freePort() (int, error) {
 
 // awaitHello waits until the server answers as it should.
 func (r *running) awaitHello(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startWait)
+	ctx, cancel := context.WithTimeout(ctx, r.slowdown*startWait)
 	defer cancel()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	url := fmt.Sprintf("http://127.0.0.1:%d/hello", r.port)
@@ -149,7 +151,7 @@ func (r *running) stop() error {
 	}
 	select {
 	case <-r.ended:
-	case <-time.After(stopWait):
+	case <-time.After(r.slowdown * stopWait):
 		err = errors.Join(err, errors.New("the server did not end on SIGTERM"), r.command.Process.Kill())
 		<-r.ended
 	}

@@ -62,6 +62,10 @@ type profile struct {
 	pipelined      int // connections
 	pipelinedDepth int
 	size           int
+
+	// slowdown is how many times as long as on a real machine everything may take: the servers' timeouts, and what the
+	// kit and the loader wait for.
+	slowdown int
 }
 
 // published is the number of connections of the published benchmark.
@@ -84,6 +88,7 @@ var profiles = []profile{
 		pipelined:      10,
 		pipelinedDepth: 16,
 		size:           1 << 20,
+		slowdown:       1,
 	},
 	{
 		name:           "quick",
@@ -101,6 +106,7 @@ var profiles = []profile{
 		pipelined:      1000,
 		pipelinedDepth: 256,
 		size:           4 << 20,
+		slowdown:       1,
 	},
 	{
 		name:          "full",
@@ -121,6 +127,18 @@ var profiles = []profile{
 		pipelined:      1000,
 		pipelinedDepth: 256,
 		size:           16 << 20,
+		slowdown:       1,
+	},
+	{
+		name:          "vm", // of ../vm, whose processor may be emulated
+		rounds:        1,
+		settle:        5 * time.Second,
+		memory:        []int{published},
+		memorySeconds: 60,
+		idle:          []int{published},
+		seconds:       60,
+		size:          1 << 20,
+		slowdown:      60,
 	},
 }
 

@@ -34,6 +34,7 @@ type start struct {
 	workers     int
 	connections int // that are going to be made
 	size        int // of downloads, in bytes
+	slowdown    int // how many times as long as in the published runs the timeouts are
 }
 
 // The timeouts of the published runs.
@@ -55,6 +56,9 @@ var servers = []server{
 // ancestor is the C++ server that kourier descends from, which its user has built.
 func ancestor(path string) server { return server{name: "ancestor", program: path, helloOnly: true} }
 
+func (s start) requestTimeout() time.Duration { return requestTimeout * time.Duration(s.slowdown) }
+func (s start) idleTimeout() time.Duration    { return idleTimeout * time.Duration(s.slowdown) }
+
 // arguments are those that start the server.
 func (s server) arguments(with start) ([]string, error) {
 	if s.prepare != nil {
@@ -64,8 +68,8 @@ func (s server) arguments(with start) ([]string, error) {
 		"-a", "127.0.0.1",
 		"-p", strconv.Itoa(with.port),
 		"--worker-count=" + strconv.Itoa(with.workers),
-		"--request-timeout=" + strconv.Itoa(int(requestTimeout/time.Second)),
-		"--idle-timeout=" + strconv.Itoa(int(idleTimeout/time.Second)),
+		"--request-timeout=" + strconv.Itoa(int(with.requestTimeout()/time.Second)),
+		"--idle-timeout=" + strconv.Itoa(int(with.idleTimeout()/time.Second)),
 	}, s.flags...), nil
 }
 
@@ -89,8 +93,8 @@ func prepareNginx(with start) ([]string, error) {
 		Address:        net.JoinHostPort("127.0.0.1", strconv.Itoa(with.port)),
 		Workers:        with.workers,
 		Connections:    with.connections,
-		RequestTimeout: requestTimeout,
-		IdleTimeout:    idleTimeout,
+		RequestTimeout: with.requestTimeout(),
+		IdleTimeout:    with.idleTimeout(),
 	}
 	if err := os.WriteFile(filepath.Join(with.folder, "nginx.conf"), []byte(config.Text()), 0o644); err != nil {
 		return nil, err
