@@ -42,7 +42,7 @@ func (e *handlerEngine) newExchange(s *sender, h *handed, index int) *exchange {
 	}
 	r.Header = requestHeader(raw, text)
 	r.Host = text[raw.HostOffset : raw.HostOffset+raw.HostSize]
-	r.RemoteAddr = remoteAddress(h.link)
+	r.RemoteAddr = h.remoteAddr()
 	r.Close = raw.Flags&abi.RequestKeepAlive == 0 && closes(r)
 	x.frame(e, h, raw, r)
 	if raw.Flags&abi.RequestPreface != 0 { // for handlers that hijack it; to all others it is a connection that closes
@@ -71,15 +71,16 @@ func requestMethod(raw *abi.Request, text string) string {
 	return text[raw.MethodOffset : raw.MethodOffset+raw.MethodSize]
 }
 
-// remoteAddress returns Request.RemoteAddr, which net/http takes from the connection.
-func remoteAddress(l link) string {
-	if remote := l.remote(); remote.IsValid() {
-		return remote.String()
+// remoteAddr returns Request.RemoteAddr, which net/http takes from the connection.
+func (h *handed) remoteAddr() string {
+	if h.remote == "" {
+		if remote := h.link.remote(); remote.IsValid() {
+			h.remote = remote.String()
+		} else {
+			h.remote = h.link.remoteAddr().String()
+		}
 	}
-	if remote := l.remoteAddr(); remote != nil {
-		return remote.String()
-	}
-	return ""
+	return h.remote
 }
 
 // closes tells Request.Close of a request whose connection does not persist: a

@@ -20,6 +20,7 @@ type handed struct {
 	block    []byte          // the bytes of all the requests, as received, and no more: the link has what follows
 	requests []abi.Request   // only the last can have abi.RequestBodyOpen
 	fields   []abi.Field
+	remote   string       // once somebody has asked for remoteAddr
 	conn     *trackedConn // nil unless ConnState or ConnContext is set
 }
 
@@ -216,7 +217,7 @@ func (e *handlerEngine) abandon(h *handed, x *exchange, value any, served *outco
 		if x != nil {
 			remote = x.writer.request.RemoteAddr
 		} else {
-			remote = remoteAddress(h.link)
+			remote = h.remoteAddr()
 		}
 		reportPanic(e.logPanic, remote, value)
 	}
