@@ -32,15 +32,18 @@ run() {
     curl -s -o /dev/null --max-time 1 http://127.0.0.1:3277/hello && break
     sleep 0.05
   done
-  local load=(taskset -c 1 wrk --latency -t1 "-c$connections" "${script[@]}" http://127.0.0.1:3277/hello)
+  # wrk loses count of when pipelined requests were sent
+  local latency=()
+  [ "$depth" -gt 1 ] || latency=(--latency)
+  local load=(taskset -c 1 wrk "${latency[@]}" -t1 "-c$connections" "${script[@]}" http://127.0.0.1:3277/hello)
   "${load[@]}" -d1 >/dev/null
   local before after
   before=$(ticks "$server")
   "${load[@]}" -d3 >"$folder/out"
   after=$(ticks "$server")
   awk -v name="$name" -v used=$((after - before)) -v hertz="$(getconf CLK_TCK)" -v at="$connections connections, depth $depth" '
-    /99%/ { p99 = $2 } /requests in/ { requests = $1 }
-    END { printf "%-28s %-9s %7.3f CPU s per million   p99 %s\n", at, name, used / hertz / requests * 1e6, p99 }' "$folder/out"
+    /99%/ { p99 = "   p99 " $2 } /requests in/ { requests = $1 }
+    END { printf "%-28s %-9s %7.3f CPU s per million%s\n", at, name, used / hertz / requests * 1e6, p99 }' "$folder/out"
   kill "$server"
   wait "$server" 2>/dev/null || true
   server=
