@@ -22,9 +22,9 @@ func TestSmokeProfileMeasuresEveryLoadOnEveryServer(t *testing.T) {
 		profile: "smoke", servers: "kourier-fast,nethttp", source: "..", bin: programs, out: out,
 		serverCores: "0", loadCores: "0",
 	}
-	loads := []string{loadMemory, loadIdle, loadOpen, loadAttack, loadUpload, loadDownload, loadPipelined}
+	loads := []string{record.LoadMemory, record.LoadIdle, record.LoadOpen, record.LoadAttack, record.LoadUpload, record.LoadDownload, record.LoadPipelined}
 	if _, err := exec.LookPath("wrk"); err == nil {
-		loads = append(loads, loadThroughput)
+		loads = append(loads, record.LoadThroughput)
 	}
 	set.loads = strings.Join(loads, ",")
 	require.NoError(t, run(t.Context(), set))
@@ -42,22 +42,22 @@ func TestSmokeProfileMeasuresEveryLoadOnEveryServer(t *testing.T) {
 
 	measured := map[string]int{}
 	for _, run := range runs {
-		require.Empty(t, complaint(run), "%+v", run)
+		require.Empty(t, machine.Fault(run), "%+v", run)
 		measured[run.Load]++
 		require.Positive(t, run.Start.RSS)
 		require.Positive(t, run.Loaded.HWM)
 		require.GreaterOrEqual(t, run.Loaded.Peak, run.Loaded.HWM)
 		require.Positive(t, run.Loaded.PSS)
-		if run.Load == loadIdle {
+		if run.Load == record.LoadIdle {
 			continue
 		}
 		require.Positive(t, run.Requests)
 		require.Positive(t, run.BytesPerS)
-		if run.Load != loadThroughput {
+		if run.Load != record.LoadThroughput {
 			require.Positive(t, run.Latency.P99)
 		}
 		require.Greater(t, run.Loaded.Sockets, run.Closed.Sockets)
-		if run.Load == loadAttack {
+		if run.Load == record.LoadAttack {
 			require.Positive(t, run.Attack.Without.P99)
 			require.Positive(t, run.Attack.Before.RSS)
 		}
@@ -88,18 +88,6 @@ func TestNamesThatAreNoneAreErrors(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "nginx", chosen[0].name)
 	require.Equal(t, "nethttp", chosen[1].name)
-}
-
-func TestARunThatDoesNotCountIsToldOf(t *testing.T) {
-	good := record.Run{Load: loadMemory, Connections: 5, Alive: 5, ServedPerQuarter: [4]int{5, 5, 5, 5}}
-	require.Empty(t, complaint(good))
-	failed, unserved, dead := good, good, good
-	failed.Errors.Status = 3
-	require.Contains(t, complaint(failed), "3 errors")
-	unserved.ServedPerQuarter[2] = 4
-	require.Contains(t, complaint(unserved), "4 of 5 connections were served in quarter 3")
-	dead.Alive = 2
-	require.Contains(t, complaint(dead), "2 of 5 connections were alive")
 }
 
 // On a machine that is emulated no timeout may end what is only slow.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/kourier-go/kourier/bench/internal/record"
 	"github.com/stretchr/testify/require"
 )
 
@@ -119,7 +120,7 @@ func TestStepsStayWithinWhatTheMachineHolds(t *testing.T) {
 			for _, s := range p.steps(most) {
 				require.False(t, seen[s], "%s has %+v twice", p.name, s)
 				seen[s] = true
-				if s.load == loadMemory || s.load == loadIdle {
+				if s.load == record.LoadMemory || s.load == record.LoadIdle {
 					require.LessOrEqual(t, s.connections, most)
 				}
 			}

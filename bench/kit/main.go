@@ -160,7 +160,7 @@ func measureAll(ctx context.Context, b bench, machine record.Machine, servers []
 				if err != nil {
 					return runs, fmt.Errorf("%s under %s: %w", s.name, with.load, err)
 				}
-				if text := complaint(run); text != "" {
+				if text := machine.Fault(run); text != "" {
 					fmt.Fprintf(os.Stderr, "  does not count: %s\n", text)
 				}
 				if err := record.Write(out, run); err != nil {

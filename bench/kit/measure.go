@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -108,7 +107,7 @@ func (b bench) withLoader(ctx context.Context, r *running, with step, run *recor
 	run.ServedPerQuarter, run.Alive = result.ServedPerQuarter, result.Alive
 	switch {
 	case result.Seconds == 0:
-	case with.load == loadUpload:
+	case with.load == record.LoadUpload:
 		run.BytesPerS = float64(result.BytesSent) / result.Seconds
 	default:
 		run.BytesPerS = float64(result.BytesReceived) / result.Seconds
@@ -197,22 +196,4 @@ func (b bench) atEnd(r *running, before record.CPU, run *record.Run) error {
 	sample, err := b.proc.sample(r.pid())
 	run.Loaded.HWM, run.Loaded.Peak = sample.HWM, sample.Peak
 	return err
-}
-
-// complaint says what makes a run one that does not count, or "".
-func complaint(run record.Run) string {
-	if total := run.Errors.Total(); total != 0 {
-		return fmt.Sprintf("%d errors: %+v", total, run.Errors)
-	}
-	if run.Load == loadMemory {
-		for quarter, served := range run.ServedPerQuarter {
-			if served != run.Connections {
-				return fmt.Sprintf("%d of %d connections were served in quarter %d", served, run.Connections, quarter+1)
-			}
-		}
-	}
-	if run.Load != loadThroughput && run.Alive != run.Connections {
-		return fmt.Sprintf("%d of %d connections were alive at the end", run.Alive, run.Connections)
-	}
-	return ""
 }

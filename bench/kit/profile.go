@@ -4,18 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
-)
 
-// Loads, as the records name them.
-const (
-	loadMemory     = "memory"     // one request in flight on each connection, then idle
-	loadIdle       = "idle"       // one request on each connection, then idle
-	loadThroughput = "throughput" // wrk
-	loadOpen       = "open"       // a fixed rate of arrivals
-	loadAttack     = "attack"     // the same with slow heads and slow readers beside it
-	loadUpload     = "upload"
-	loadDownload   = "download"
-	loadPipelined  = "pipelined" // memory with many requests in flight on each connection
+	"github.com/kourier-go/kourier/bench/internal/record"
 )
 
 // A step is one load that each server gets.
@@ -36,12 +26,12 @@ func (s step) attacked() bool { return s.slowHeads+s.slowReaders > 0 }
 
 // isAboutMemory says whether it matters what a server gives back after the load, so that it is given time to.
 func (s step) isAboutMemory() bool {
-	return s.load == loadMemory || s.load == loadIdle || s.load == loadPipelined || s.load == loadAttack
+	return s.load == record.LoadMemory || s.load == record.LoadIdle || s.load == record.LoadPipelined || s.load == record.LoadAttack
 }
 
 // needsMore says whether a server must answer more than /hello.
 func (s step) needsMore() bool {
-	return s.load == loadUpload || s.load == loadDownload || s.slowReaders > 0
+	return s.load == record.LoadUpload || s.load == record.LoadDownload || s.slowReaders > 0
 }
 
 // A profile is how much is measured.
@@ -130,7 +120,7 @@ var profiles = []profile{
 		slowdown:       1,
 	},
 	{
-		name:          "vm", // of ../vm, whose processor may be emulated
+		name:          record.ProfileVM, // of ../vm, whose processor may be emulated
 		rounds:        1,
 		settle:        5 * time.Second,
 		memory:        []int{published},
@@ -161,24 +151,24 @@ const openConnections = 256
 func (p profile) steps(most int) []step {
 	var steps []step
 	for _, n := range reachable(p.memory, most) {
-		steps = append(steps, step{load: loadMemory, mode: "memory", connections: n, depth: 1, seconds: p.memorySeconds})
+		steps = append(steps, step{load: record.LoadMemory, mode: "memory", connections: n, depth: 1, seconds: p.memorySeconds})
 	}
 	for _, n := range reachable(p.idle, most) {
-		steps = append(steps, step{load: loadIdle, mode: "idle", connections: n, depth: 1, seconds: 1})
+		steps = append(steps, step{load: record.LoadIdle, mode: "idle", connections: n, depth: 1, seconds: 1})
 	}
 	for _, each := range p.throughput {
-		steps = append(steps, step{load: loadThroughput, connections: each[0], depth: each[1], seconds: p.seconds})
+		steps = append(steps, step{load: record.LoadThroughput, connections: each[0], depth: each[1], seconds: p.seconds})
 	}
-	open := step{load: loadOpen, mode: "open", connections: openConnections, depth: 1, rate: p.rate, seconds: p.seconds}
+	open := step{load: record.LoadOpen, mode: "open", connections: openConnections, depth: 1, rate: p.rate, seconds: p.seconds}
 	attack := open
-	attack.load, attack.slowHeads, attack.slowReaders = loadAttack, p.slowHeads, p.slowReaders
+	attack.load, attack.slowHeads, attack.slowReaders = record.LoadAttack, p.slowHeads, p.slowReaders
 	attack.slowIntervalMS = p.slowIntervalMS
 	steps = append(steps, open, attack)
-	for _, load := range []string{loadUpload, loadDownload} {
+	for _, load := range []string{record.LoadUpload, record.LoadDownload} {
 		steps = append(steps, step{load: load, mode: load, connections: bodyConnections, depth: 1, seconds: p.seconds})
 	}
 	steps = append(steps, step{
-		load: loadPipelined, mode: "memory", connections: p.pipelined, depth: p.pipelinedDepth, seconds: p.seconds,
+		load: record.LoadPipelined, mode: "memory", connections: p.pipelined, depth: p.pipelinedDepth, seconds: p.seconds,
 	})
 	for i := range steps {
 		steps[i].size = p.size

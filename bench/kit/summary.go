@@ -47,10 +47,10 @@ func summariseSlopes(w io.Writer, runs []record.Run) error {
 		load, name string
 		figure     func(record.Run) float64
 	}{
-		{loadMemory, "VmHWM under load", func(r record.Run) float64 { return float64(r.Loaded.HWM) }},
-		{loadMemory, "VmPeak under load", func(r record.Run) float64 { return float64(r.Loaded.Peak) }},
-		{loadMemory, "RSS idle after load", func(r record.Run) float64 { return float64(r.Idle.RSS) }},
-		{loadIdle, "RSS idle", func(r record.Run) float64 { return float64(r.Idle.RSS) }},
+		{record.LoadMemory, "VmHWM under load", func(r record.Run) float64 { return float64(r.Loaded.HWM) }},
+		{record.LoadMemory, "VmPeak under load", func(r record.Run) float64 { return float64(r.Loaded.Peak) }},
+		{record.LoadMemory, "RSS idle after load", func(r record.Run) float64 { return float64(r.Idle.RSS) }},
+		{record.LoadIdle, "RSS idle", func(r record.Run) float64 { return float64(r.Idle.RSS) }},
 	} {
 		seen := map[string]bool{}
 		for _, run := range runs {
