@@ -1,0 +1,145 @@
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/kourier-go/kourier/bench/internal/record"
+)
+
+// page is the report in Markdown.
+func page(host, virtual measured, plots []plotFile) string {
+	var out strings.Builder
+	fmt.Fprint(&out, "# What HTTP servers need\n\n")
+	for _, each := range plots {
+		fmt.Fprintf(&out, "![%s](%s)\n\n", each.title, each.name)
+	}
+	if len(plots) > 0 {
+		fmt.Fprint(&out, "Points and bars are medians of the runs that count; the thin lines on bars go from the least to the greatest.\n\n")
+	}
+	host.writeMachine(&out, "The machine")
+	virtual.writeMachine(&out, "The virtual machines")
+	writeCommands(&out, host, virtual)
+	if len(host.runs) > 0 {
+		host.writeLosses(&out)
+		host.writeSlopes(&out)
+	}
+	virtual.writeVirtual(&out)
+	if len(host.sources) > 0 {
+		writeTables(&out, host)
+	}
+	writeRefusals(&out, host, virtual)
+	return strings.TrimRight(out.String(), "\n") + "\n"
+}
+
+func writeTables(out *strings.Builder, host measured) {
+	fmt.Fprintf(out, "## Every load\n\nMedian (least–greatest) of the runs that count, and how many times `%s`'s median that is. "+
+		"The best median is **bold**.\nMB are 10^6 bytes. A dash is what was not measured. CPU is that of the server's processes, "+
+		"user and system together,\nin ticks of 10 ms.\n\n", reference)
+	for _, s := range sections {
+		host.writeTable(out, s)
+	}
+}
+
+// writeMachine adds the facts of the machine, if anything was measured on it.
+func (m measured) writeMachine(out *strings.Builder, title string) {
+	if len(m.sources) == 0 {
+		return
+	}
+	machine := m.sources[0].Machine
+	fmt.Fprintf(out, "## %s\n\n| | |\n|---|---|\n", title)
+	fact := func(name, value string) { fmt.Fprintf(out, "| %s | %s |\n", name, value) }
+	fact("processor", fmt.Sprintf("%s, %d cores; %s for the server, %s for the loader",
+		machine.CPU, machine.Cores, coreNames(machine.ServerCores), coreNames(machine.LoadCores)))
+	fact("memory", number(float64(machine.MemoryBytes)/1e9)+" GB")
+	fact("kernel", machine.Kernel)
+	if machine.System != "" {
+		fact("system", machine.System)
+	}
+	for _, name := range slices.Sorted(maps.Keys(machine.Versions)) {
+		fact(name, machine.Versions[name])
+	}
+	for _, source := range m.sources {
+		fact("`"+source.Name+"`", fmt.Sprintf("begun %s, load average %s, runs: %d",
+			source.Machine.Time, source.Machine.LoadAverage, len(source.Runs)))
+		for _, name := range slices.Sorted(maps.Keys(source.Machine.Limits)) {
+			fact("limit: "+name, source.Machine.Limits[name])
+		}
+	}
+	fmt.Fprintln(out)
+}
+
+func coreNames(cores []int) string {
+	if len(cores) == 1 {
+		return fmt.Sprintf("core %d", cores[0])
+	}
+	return fmt.Sprintf("cores %s", joinInts(cores, ", "))
+}
+
+func joinInts(values []int, separator string) string {
+	var words []string
+	for _, value := range values {
+		words = append(words, fmt.Sprint(value))
+	}
+	return strings.Join(words, separator)
+}
+
+// writeCommands adds what makes such records and this page of them, to be run in the folder bench.
+func writeCommands(out *strings.Builder, host, virtual measured) {
+	fmt.Fprint(out, "## The commands\n\nIn the folder `bench`:\n\n")
+	var files []string
+	for _, source := range host.sources {
+		machine := source.Machine
+		names := servers(measured{sources: []Source{source}})
+		fmt.Fprintf(out, "    go run ./kit -profile %s -servers %s -loads %s -server-cores %s -load-cores %s",
+			machine.Profile, strings.Join(names, ","), strings.Join(loads(source), ","),
+			joinInts(machine.ServerCores, ","), joinInts(machine.LoadCores, ","))
+		if slices.Contains(names, "ancestor") {
+			fmt.Fprint(out, " -ancestor PATH")
+		}
+		fmt.Fprintf(out, " -out report/%s\n", source.Name)
+		files = append(files, "report/"+source.Name)
+	}
+	for _, source := range virtual.sources {
+		fmt.Fprintf(out, "    go run ./vm -servers %s", strings.Join(servers(measured{sources: []Source{source}}), ","))
+		if len(source.Runs) > 0 {
+			fmt.Fprintf(out, " -connections %d -seconds %.0f", source.Runs[0].Connections, source.Runs[0].Seconds)
+		}
+		fmt.Fprintf(out, " -out report/%s\n", source.Name)
+		files = append(files, "report/"+source.Name)
+	}
+	fmt.Fprintf(out, "    go run ./kit -report %s\n\n", strings.Join(files, " "))
+}
+
+// loads returns the names of a source's loads, in the order in which they first come.
+func loads(source Source) []string {
+	var names []string
+	for _, run := range source.Runs {
+		if !slices.Contains(names, run.Load) {
+			names = append(names, run.Load)
+		}
+	}
+	return names
+}
+
+// writeRefusals adds the runs that do not count, and why.
+func writeRefusals(out *strings.Builder, parts ...measured) {
+	fmt.Fprint(out, "## Runs that do not count\n\n")
+	var table strings.Builder
+	for _, part := range parts {
+		for _, each := range part.refused {
+			fmt.Fprintf(&table, "| %s, %s | `%s` | %d | %s |\n", each.run.Load, nameOf(each.run), each.run.Server, each.run.Round, each.fault)
+		}
+	}
+	if table.Len() == 0 {
+		fmt.Fprintln(out, "None.")
+		return
+	}
+	fmt.Fprintf(out, "They are left out of every figure above.\n\n| load | server | round | why |\n|---|---|---|---|\n%s", table.String())
+}
+
+func nameOf(run record.Run) string {
+	return group{connections: run.Connections, depth: run.Depth}.name()
+}
