@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/kourier-go/kourier/bench/internal/record"
+	"github.com/kourier-go/kourier/bench/internal/report"
 )
 
 type settings struct {
@@ -36,6 +37,7 @@ type settings struct {
 	buildOnly   bool
 	noBuild     bool
 	checkOnly   bool
+	report      bool
 }
 
 func main() {
@@ -54,6 +56,7 @@ func main() {
 	flag.BoolVar(&set.buildOnly, "build-only", false, "build, and measure nothing")
 	flag.BoolVar(&set.noBuild, "no-build", false, "use the programs as they are")
 	flag.BoolVar(&set.checkOnly, "check-limits", false, "say what limits the profile, and measure nothing")
+	flag.BoolVar(&set.report, "report", false, "make report.md and plots, beside the first of the `files` of records that follow, and measure nothing")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -65,6 +68,9 @@ func main() {
 }
 
 func run(ctx context.Context, set settings) error {
+	if set.report {
+		return report.WriteFiles(flag.Args())
+	}
 	chosen, err := profileCalled(set.profile)
 	if err != nil {
 		return err
@@ -114,7 +120,11 @@ func run(ctx context.Context, set settings) error {
 	if err := errors.Join(errServer, errLoad, raiseOpenFiles()); err != nil {
 		return err
 	}
-	out, err := open(set)
+	path := set.out
+	if path == "" {
+		path = filepath.Join(set.source, "report", set.profile+".jsonl")
+	}
+	out, err := open(path)
 	if err != nil {
 		return err
 	}
@@ -124,7 +134,10 @@ func run(ctx context.Context, set settings) error {
 	if err := errors.Join(err, out.Close()); err != nil {
 		return err
 	}
-	return summarise(os.Stderr, runs)
+	if err := summarise(os.Stderr, runs); err != nil || path == toStdout {
+		return err
+	}
+	return report.WriteFiles([]string{path})
 }
 
 // sayLimits says what must be set for a number of connections, and returns the number that can be had.
@@ -173,13 +186,13 @@ func measureAll(ctx context.Context, b bench, machine record.Machine, servers []
 	return runs, nil
 }
 
-func open(set settings) (io.WriteCloser, error) {
-	path := set.out
-	switch path {
-	case "-":
+// toStdout, in place of a file, has records go to the standard output.
+const toStdout = "-"
+
+// open creates the file that records go to, and its folder.
+func open(path string) (io.WriteCloser, error) {
+	if path == toStdout {
 		return os.Stdout, nil
-	case "":
-		path = filepath.Join(set.source, "report", set.profile+".jsonl")
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
