@@ -1,6 +1,7 @@
 package kourier
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -115,13 +116,8 @@ func (p *goroutinePool) next(wake chan bool, first bool) (h *handed, parked bool
 	h = p.queue[p.begun]
 	p.queue[p.begun] = nil
 	p.begun++
-	if p.begun >= queueMoveMin && 2*p.begun >= len(p.queue) { // it may never empty
-		rest := copy(p.queue, p.queue[p.begun:])
-		clear(p.queue[rest:])
-		p.queue, p.begun = p.queue[:rest], 0
-	}
-	if p.begun == len(p.queue) {
-		p.queue, p.begun = p.queue[:0], 0
+	if p.begun == len(p.queue) || p.begun >= queueMoveMin && 2*p.begun >= len(p.queue) { // it may never empty
+		p.queue, p.begun = slices.Delete(p.queue, 0, p.begun), 0
 	}
 	p.begunLately++
 	if first {

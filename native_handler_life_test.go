@@ -236,6 +236,7 @@ type stateBook struct {
 	mu     sync.Mutex
 	order  []net.Conn
 	states map[net.Conn]string
+	last   int // index of the connection that follow has opened last
 }
 
 func (b *stateBook) tell(c net.Conn, state http.ConnState) {
@@ -260,6 +261,22 @@ func (b *stateBook) of(index int) string {
 	return strings.TrimSpace(b.states[b.order[index]])
 }
 
+// follow returns what opens a connection, which becomes new, and what waits until the last one has had these states.
+func (b *stateBook) follow(t *testing.T, address string) (next func() *peer, become func(states string)) {
+	b.last = -1
+	become = func(states string) {
+		t.Helper()
+		eventually(t, func() bool { return b.of(b.last) == states }, "%s", states)
+	}
+	next = func() *peer {
+		b.last++
+		p := dial(t, address)
+		become("new")
+		return p
+	}
+	return next, become
+}
+
 func TestConnStateTellsEveryStateOnce(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, e engine) {
@@ -277,17 +294,7 @@ func TestConnStateTellsEveryStateOnce(t *testing.T) {
 		})}
 		address := e.serving(t, srv)
 		get := func(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n" }
-		connection := -1
-		next := func() *peer {
-			connection++
-			p := dial(t, address)
-			eventually(t, func() bool { return book.of(connection) == "new" }, "it is new")
-			return p
-		}
-		become := func(states string) {
-			t.Helper()
-			eventually(t, func() bool { return book.of(connection) == states }, "%s", states)
-		}
+		next, become := book.follow(t, address)
 		p := next()
 		p.ask(helloRequest)
 		become("new active idle")
@@ -310,7 +317,7 @@ func TestConnStateTellsEveryStateOnce(t *testing.T) {
 		p.ask(helloRequest)
 		become("new active idle")
 		book.mu.Lock()
-		idle := book.order[connection]
+		idle := book.order[book.last]
 		book.mu.Unlock()
 		require.NoError(t, idle.Close())
 		become("new active idle closed")
@@ -319,7 +326,7 @@ func TestConnStateTellsEveryStateOnce(t *testing.T) {
 		p = next()
 		p.ask(helloRequest)
 		become("new active idle")
-		waiting := connection
+		waiting := book.last
 		next().send(get("/wait"))
 		soon(t, gate.reached)
 		become("new active")
@@ -356,17 +363,7 @@ func TestConnStateTellsOfWhatNoHandlerAnswers(t *testing.T) {
 			}
 			require.NoError(t, srv.Static("/static", kourier.StaticResponse{}))
 			address := e.serving(t, srv)
-			connection := -1
-			next := func() *peer {
-				connection++
-				p := dial(t, address)
-				eventually(t, func() bool { return book.of(connection) == "new" }, "it is new")
-				return p
-			}
-			become := func(states string) {
-				t.Helper()
-				eventually(t, func() bool { return book.of(connection) == states }, "%s", states)
-			}
+			next, become := book.follow(t, address)
 			p := next()
 			p.ask(fast)
 			become("new active idle")

@@ -147,10 +147,11 @@ func (t *linkTable) yield(worker uint32) {
 		return
 	}
 	count := shelf.live.Load()
-	tooLong := false
+	now, tooLong := start, false
 	for idle, before := 0, count; before > 0 && idle < 2 && !tooLong; {
 		runtime.Gosched()
-		tooLong = shelf.patience.isOver(start, time.Now(), count)
+		now = time.Now()
+		tooLong = isTooLong(now.Sub(start), count)
 		waiting := pool.hurry(t.handlers, false)
 		after := shelf.live.Load()
 		if idle++; waiting || after < before {
@@ -159,7 +160,7 @@ func (t *linkTable) yield(worker uint32) {
 		before = after
 	}
 	pool.hurry(t.handlers, true) // something is left if it took too long
-	shelf.patience.waited(time.Now(), tooLong)
+	shelf.patience.waited(now, tooLong)
 }
 
 // closeAll ends the waiting of all links, whose calls fail from now on. After the

@@ -46,9 +46,9 @@ const (
 // lasts reports whether the worker waits for handlers now.
 func (p *patience) lasts(now time.Time) bool { return !now.Before(p.until) }
 
-// isOver reports whether a wait for count connections that began at start takes too long.
-func (p *patience) isOver(start, now time.Time, count int64) bool {
-	return now.Sub(start) > max(patienceMax, time.Duration(count)*patienceForEach)
+// isTooLong reports whether a wait for count connections takes too long.
+func isTooLong(wait time.Duration, count int64) bool {
+	return wait > max(patienceMax, time.Duration(count)*patienceForEach)
 }
 
 // waited is told of each wait, and whether it took too long.

@@ -13,10 +13,10 @@ func TestPatienceEndsWithHandlersThatCompute(t *testing.T) {
 	start := time.Now()
 	after := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 	var p patience
-	require.False(t, p.isOver(start, after(2), 1))
-	require.True(t, p.isOver(start, after(3), 1))
-	require.False(t, p.isOver(start, after(3), 1000), "each took its share")
-	require.True(t, p.isOver(start, after(101), 1000))
+	require.False(t, isTooLong(2*time.Millisecond, 1))
+	require.True(t, isTooLong(3*time.Millisecond, 1))
+	require.False(t, isTooLong(3*time.Millisecond, 1000), "each took its share")
+	require.True(t, isTooLong(101*time.Millisecond, 1000))
 
 	for range 3 { // one alone is chance
 		p.waited(start, true)
