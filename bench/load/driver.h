@@ -58,7 +58,7 @@ class driver {
 
   void load_closed();
   void load_open();
-  void begin_all();
+  void begin_all(uint64_t end);
   void drain_until(uint64_t end);
 
   void turn(uint64_t until);
@@ -86,6 +86,7 @@ class driver {
   std::vector<char> input_;  // one recv
   uint32_t connecting_count_ = 0;
   uint32_t busy_count_ = 0;
+  uint64_t ended_count_ = 0;  // exchanges, well or not, since begin_all began
   bool step_seen_ = false;
 
   policy policy_ = policy::rest;

@@ -24,6 +24,10 @@ ulimit -n 2100000
 sysctl -q -w net.ipv4.ip_local_port_range="1024 65535"
 sysctl -q -w net.core.somaxconn=65535 net.ipv4.tcp_max_syn_backlog=65535
 
+# Packets that wait for a processor. The loopback drops what comes beyond them, and an emulated processor falls behind by
+# more than a thousand, the default: connections then wait, idle, until the packets are sent again.
+sysctl -q -w net.core.netdev_max_backlog=100000
+
 # In pages, and more than there are: buffers of sockets shall not be withheld before memory ends. What a socket may have
 # stays what it is by default.
 sysctl -q -w net.ipv4.tcp_mem="16000000 16000000 16000000"
