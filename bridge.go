@@ -92,6 +92,7 @@ func startCore(s settings, statics []staticRoute, receiver callbacks.Receiver) (
 		preface:            C.uint32_t(s.preface),
 		notify_reasons:     C.uint32_t(s.notifyReasons),
 		notify_states:      C.uint32_t(s.notifyStates),
+		receiver_waits:     C.uint32_t(s.receiverWaits),
 	}
 	table, free := staticTable(statics)
 	defer free()

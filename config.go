@@ -12,9 +12,10 @@ import (
 // BodyBuffer, and ignores the rest.
 type Config struct {
 	// Workers is the number of native threads that serve connections, at most
-	// 1024. Default GOMAXPROCS, which knows of cgroup limits. The server raises
-	// GOMAXPROCS to one more than the workers when it starts, unless the environment
-	// variable of that name is set: Go's scheduler costs less with one to spare.
+	// 1024. Default GOMAXPROCS, which knows of cgroup limits. A server with a Fast
+	// handler, static answers or more than four workers raises GOMAXPROCS to one more
+	// than the workers when it starts, unless the environment variable of that name
+	// is set: Go's scheduler costs such workers less with one to spare.
 	Workers int
 
 	// ReusePort gives each worker a listening socket of its own (SO_REUSEPORT)
@@ -140,6 +141,7 @@ type settings struct {
 	preface          uint32 // whether the core hands HTTP/2's preface over
 	notifyReasons    uint32 // whether the core tells of what it has refused and closed
 	notifyStates     uint32 // whether the core tells when a connection becomes active and idle
+	receiverWaits    uint32 // whether workers wait for events in Go
 	drainSizeMax     uint64
 	handlerPool      uint32
 	reusePort        bool

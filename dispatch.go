@@ -39,6 +39,8 @@ type dispatcher struct {
 	keepAlivesOff *atomic.Bool
 	// notice gets the notices; nil if none can come. It must neither block nor panic.
 	notice func(worker uint32, n *abi.Notice)
+	// wait waits for what a worker waits for; nil if workers do so themselves.
+	wait func(b *abi.Batch)
 }
 
 // newDispatcher makes a dispatcher for batches whose Worker is below workers. What
@@ -69,6 +71,10 @@ func (d *dispatcher) enableYield() {
 func (d *dispatcher) OnBatch(b *abi.Batch) {
 	received()
 	defer sending()
+	if b.WaitMS != 0 {
+		d.wait(b)
+		return
+	}
 	w := &d.workers[b.Worker]
 	w.yielder.yield(b.NowMS)
 	w.enter(b)

@@ -10,10 +10,11 @@ import (
 	"github.com/kourier-go/kourier/internal/abi"
 )
 
-// An exchange is everything that is made for one request, but for the
-// http.Request itself and its maps: parts of one allocation, which nobody uses
-// for another request, so that a handler may keep any of them.
+// An exchange is everything that is made for one request, but for its maps: parts of
+// one allocation, which nobody uses for another request, so that a handler may
+// keep any of them.
 type exchange struct {
+	request http.Request
 	writer  responseWriter
 	context requestContext
 	body    requestBody
@@ -32,7 +33,8 @@ func (e *handlerEngine) newExchange(s *sender, h *handed, index int) *exchange {
 	x.context.server = e.server
 	x.context.link = h.link
 
-	r := (&http.Request{}).WithContext(&x.context)
+	x.request = *(&http.Request{}).WithContext(&x.context)
+	r := &x.request
 	r.Method = requestMethod(raw, text)
 	r.RequestURI = text[raw.TargetOffset : raw.TargetOffset+raw.TargetSize]
 	r.URL = x.parseURL(raw, text, r.RequestURI)

@@ -19,6 +19,7 @@ func newLinkTable(s *Server) *linkTable {
 	t := &linkTable{
 		bases:     &s.bases,
 		shelves:   make([]linkShelf, s.settings.workers),
+		waits:     make([]eventWait, s.settings.workers),
 		bodyRate:  int(s.settings.bodyRateMin),
 		drainRate: int(s.settings.drainRateMin),
 	}
@@ -62,8 +63,8 @@ func newHandlerEngine(s *Server) *handlerEngine {
 	return e
 }
 
-// coreSettings are the settings of the core of s.
-func (t *linkTable) coreSettings(s *Server) settings {
+// coreSettings are the settings of the core of s. waits: see eventWait.
+func (t *linkTable) coreSettings(s *Server, waits bool) settings {
 	own := s.settings
 	switch {
 	case t.handlers == nil:
@@ -75,6 +76,7 @@ func (t *linkTable) coreSettings(s *Server) settings {
 	own.notifyConns = uint32(flagIf(t.conns != nil, 1))
 	own.notifyReasons = uint32(flagIf(t.event != nil, 1))
 	own.notifyStates = uint32(flagIf(s.ConnState != nil, 1))
+	own.receiverWaits = uint32(flagIf(waits, 1))
 	return own
 }
 
@@ -139,6 +141,9 @@ func (t *linkTable) attach(c *core) { t.core = c }
 // end wakes who waits on a link and ends the idle goroutines, after the workers have ended.
 func (t *linkTable) end() {
 	t.ended.Store(true)
+	for i := range t.waits {
+		t.waits[i].close()
+	}
 	t.closeAll()
 	t.conns.end()
 	if t.handlers != nil {

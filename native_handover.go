@@ -22,6 +22,7 @@ type linkTable struct {
 	conns    *connTable  // nil: nobody wants to know of connections
 	bases    *baseContexts
 	shelves  []linkShelf
+	waits    []eventWait // of the workers
 
 	// serveHTTP2 is nil where HTTP/2 without TLS is not spoken.
 	serveHTTP2 func(conn net.Conn, base context.Context, begun []byte)
@@ -43,17 +44,24 @@ type linkShelf struct {
 	_        [64]byte
 }
 
+// A handover is what take makes for each connection, as one allocation.
+type handover struct {
+	link   nativeLink
+	handed handed
+	room   abi.Room
+}
+
 // slotOf returns the slot of a connection, below the largest number of connections.
 func slotOf(connection uint64) int { return int(uint32(connection)) }
 
 // take hands the connection of the requests over. On its worker.
 func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 	id := linkID{b.Worker, requests[0].Connection}
-	l := &nativeLink{
-		core: t.core, table: t, id: id,
-		reading: waiter{patience: rateGrace, rate: t.bodyRate},
-		writing: waiter{patience: rateGrace, rate: t.drainRate},
-	}
+	all := &handover{}
+	l, h := &all.link, &all.handed
+	l.core, l.table, l.id = t.core, t, id
+	l.reading.patience, l.reading.rate = rateGrace, t.bodyRate
+	l.writing.patience, l.writing.rate = rateGrace, t.drainRate
 	t.core.hold()
 	shelf := &t.shelves[id.worker]
 	slot := slotOf(id.connection)
@@ -64,8 +72,8 @@ func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 	shelf.links[slot] = l
 	shelf.mu.Unlock()
 	shelf.live.Add(1)
-	h := &handed{link: l, base: t.baseOf(id)}
-	h.block, h.requests, h.fields = abi.Own(requests)
+	h.link, h.base = l, t.baseOf(id)
+	h.block, h.requests, h.fields = all.room.Own(requests)
 	if t.conns != nil {
 		h.conn = t.conns.find(id.worker, id.connection)
 	}

@@ -14,14 +14,27 @@ import (
 // does so each time that the worker is out of Go for longer than that. Together
 // this costs up to a tenth of a core, which a spare P and an entry into the
 // scheduler now and then avoid (docs/internals.md has the figures).
+//
+// Workers that have only handlers to call are better off without a spare P: the
+// goroutines of the handlers would have it at once, and take the processor from the
+// workers, and the workers from them, in the middle of their work. Without one a worker
+// enters the scheduler with each batch anyway, and waits for its sockets inside
+// Go (eventWait), where it holds no P.
+
+// waitersMax is how many workers of a server wait inside Go at most: a new
+// connection wakes all that do, because EPOLLEXCLUSIVE ends at the worker's epoll
+// descriptor if that is watched by another one.
+const waitersMax = 4
 
 // ownProcs is GOMAXPROCS before any server has raised it.
 var ownProcs = sync.OnceValue(func() int { return runtime.GOMAXPROCS(0) })
 
 // makeSpareP raises GOMAXPROCS to one more than the workers, unless the
-// environment sets it. It reports whether there is a spare P.
-func makeSpareP(workers int) bool {
-	if runtime.GOMAXPROCS(0) <= workers && os.Getenv("GOMAXPROCS") == "" {
+// environment sets it, or the workers have only handlers to call and are few. It
+// reports whether there is a spare P.
+func makeSpareP(workers int, handlersOnly bool) bool {
+	wanted := workers > waitersMax || !handlersOnly
+	if wanted && runtime.GOMAXPROCS(0) <= workers && os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(workers + 1)
 	}
 	return runtime.GOMAXPROCS(0) > workers

@@ -37,14 +37,20 @@ func TestMakeSparePLeavesTheEnvironmentItsWill(t *testing.T) {
 	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
 	t.Setenv("GOMAXPROCS", "1")
 	runtime.GOMAXPROCS(1)
-	require.False(t, makeSpareP(1))
+	require.False(t, makeSpareP(1, false))
 	require.Equal(t, 1, runtime.GOMAXPROCS(0))
 
 	t.Setenv("GOMAXPROCS", "")
-	require.True(t, makeSpareP(1))
+	require.False(t, makeSpareP(1, true), "handlers need none")
+	require.Equal(t, 1, runtime.GOMAXPROCS(0))
+	require.True(t, makeSpareP(1, false))
 	require.Equal(t, 2, runtime.GOMAXPROCS(0))
-	require.True(t, makeSpareP(1))
+	require.True(t, makeSpareP(1, true), "there is one all the same")
+	require.False(t, makeSpareP(waitersMax, true))
+	require.True(t, makeSpareP(1, false))
 	require.Equal(t, 2, runtime.GOMAXPROCS(0), "one to spare is enough")
+	require.True(t, makeSpareP(waitersMax+1, true))
+	require.Equal(t, waitersMax+2, runtime.GOMAXPROCS(0))
 }
 
 func TestAWorkerThatComesOftenYieldsOnceAPeriod(t *testing.T) {
@@ -76,7 +82,7 @@ func TestServersDoNotRaiseEachOthersWorkers(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "")
 	first, err := Config{}.resolve(serverLimits{})
 	require.NoError(t, err)
-	makeSpareP(int(first.workers))
+	makeSpareP(int(first.workers), false)
 	second, err := Config{}.resolve(serverLimits{})
 	require.NoError(t, err)
 	require.Equal(t, first.workers, second.workers)

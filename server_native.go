@@ -77,12 +77,14 @@ func (s *Server) start() error {
 	d := newDispatcher(s.Fast, table.links(), workers, batchWrite, peerAddress, s.logHandler)
 	d.keepAlivesOff = &s.keepAlivesOff
 	d.notice = table.notice
-	started, err := startCore(table.coreSettings(s), s.statics, d)
+	d.wait = table.wait
+	spare := makeSpareP(workers, s.Fast == nil && len(s.statics) == 0)
+	if spare {
+		d.enableYield()
+	}
+	started, err := startCore(table.coreSettings(s, !spare), s.statics, d)
 	if err != nil {
 		return err
-	}
-	if makeSpareP(workers) {
-		d.enableYield() // no batch can have come yet
 	}
 	s.running.Lock()
 	s.core = started

@@ -42,6 +42,8 @@ const (
 
 	_ = -uint(unsafe.Offsetof(abi.Batch{}.Notices) ^ unsafe.Offsetof(C.kr_batch{}.notices))
 	_ = -uint(unsafe.Offsetof(abi.Batch{}.NoticeCount) ^ unsafe.Offsetof(C.kr_batch{}.notice_count))
+	_ = -uint(unsafe.Offsetof(abi.Batch{}.WaitMS) ^ unsafe.Offsetof(C.kr_batch{}.wait_ms))
+	_ = -uint(unsafe.Offsetof(abi.Batch{}.WaitFD) ^ unsafe.Offsetof(C.kr_batch{}.wait_fd))
 
 	_ = -uint(unsafe.Sizeof(abi.Notice{}) ^ unsafe.Sizeof(C.kr_notice{}))
 	_ = -uint(unsafe.Offsetof(abi.Notice{}.Kinds) ^ unsafe.Offsetof(C.kr_notice{}.kinds))

@@ -27,7 +27,7 @@ bool connection_table::open(uint32_t slots_max) {
 }
 
 bool connection_table::map(slab *s, uint32_t slab_index) {
-  auto *slots = static_cast<connection *>(pages_->map(kSlabSlots * sizeof(connection)));
+  auto *slots = static_cast<connection *>(pages_->map(kSlabSize));
   if (slots == nullptr) return false;
   for (uint32_t i = 0; i < kSlabSlots; ++i) {
     slots[i].fd = -1;
@@ -36,6 +36,7 @@ bool connection_table::map(slab *s, uint32_t slab_index) {
     slots[i].next = i + 1 < kSlabSlots ? i + 1 : kNone;
   }
   s->slots = slots;
+  s->peers = reinterpret_cast<std::atomic<uint64_t> *>(slots + kSlabSlots);
   s->free_first = 0;
   s->used_count = 0;
   return true;
@@ -43,7 +44,7 @@ bool connection_table::map(slab *s, uint32_t slab_index) {
 
 void connection_table::unmap(slab *s) {
   for (uint32_t i = 0; i < kSlabSlots; ++i) s->generation_next = std::max(s->generation_next, s->slots[i].generation);
-  pages_->unmap(s->slots, kSlabSlots * sizeof(connection));
+  pages_->unmap(s->slots, kSlabSize);
   s->slots = nullptr;
 }
 
@@ -77,6 +78,8 @@ void connection_table::give(connection *c) {
   KR_ASSERT(s->used_count > 0);
   c->fd = -1;
   ++c->generation;
+  std::atomic<uint64_t> *peer = peer_of(c);
+  if (peer->load(std::memory_order_relaxed) != 0) peer->store(0, std::memory_order_relaxed);
   c->next = s->free_first;
   s->free_first = c->index % kSlabSlots;
   first_open_ = std::min(first_open_, slab_index);

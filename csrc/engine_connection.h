@@ -79,6 +79,7 @@ static_assert(sizeof(connection) == 64, "an idle connection costs one cache line
 class connection_table {
  public:
   static constexpr uint32_t kSlabSlots = 1024;
+  static constexpr size_t kSlabSize = kSlabSlots * (sizeof(connection) + sizeof(std::atomic<uint64_t>));
 
   explicit connection_table(base::page_source *pages) : pages_(pages) {}
   ~connection_table();
@@ -101,6 +102,12 @@ class connection_table {
   // The slot at `index`, which is in use.
   connection *at(uint32_t index) const { return &slabs_[index / kSlabSlots].slots[index % kSlabSlots]; }
 
+  // Room for the address of the connection's peer, 0 until somebody has asked for it: 8 bytes, which take no memory for
+  // connections of which nobody does. Who has the connection may use it, several threads at a time if it is a link.
+  std::atomic<uint64_t> *peer_of(const connection *c) const {
+    return &slabs_[c->index / kSlabSlots].peers[c->index % kSlabSlots];
+  }
+
   // Calls visit(connection *) for every one that has a descriptor. It may give that one back.
   template <typename Visit>
   void each(Visit visit) {
@@ -115,7 +122,8 @@ class connection_table {
   static constexpr uint32_t kNone = 0xffffffff;
 
   struct slab {
-    connection *slots;  // null: not mapped
+    connection *slots;             // null: not mapped
+    std::atomic<uint64_t> *peers;  // behind the slots
     uint32_t used_count;
     uint32_t free_first;       // index in the slab
     uint32_t generation_next;  // for the slots when they are mapped again

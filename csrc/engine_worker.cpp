@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "base_assert.h"
 
@@ -15,10 +16,11 @@ namespace kourier::engine {
 
 namespace {
 
-constexpr int kEventsMax = 512;
 // How long the release of a link may go unnoticed that wakes nobody: the idle timeout begins when it is noticed.
 constexpr uint32_t kLinkCheckMaxMs = 500;
 constexpr uint32_t kLinkCheckMinMs = 16;
+// How long a worker waits by itself that has the receiver wait: so long others may wait for what it holds.
+constexpr int kOwnWaitMs = 1;
 constexpr size_t kWheelsSize = 2 * net::timer_wheel::kSlotCount * sizeof(net::timer_entry *);
 
 // What epoll hands back for an event: the id of a connection, or one of these in the
@@ -56,6 +58,7 @@ kr_status worker::open() {
   }
   epoll_fd_ = ::epoll_create1(EPOLL_CLOEXEC);
   if (epoll_fd_ < 0) return KR_ERR_SYSTEM;
+  view_.wait_fd = epoll_fd_;
   struct epoll_event event = {};
   event.events = EPOLLIN;
   event.data.u64 = kWakeTag;
@@ -106,13 +109,30 @@ int worker::wait_ms(int timeout_ms_max) const {
   return wait;
 }
 
+// epoll_wait.
+int worker::wait(struct epoll_event *events, int timeout_ms) {
+  if (config_.receiver_waits == 0 || timeout_ms == 0) {
+    return kernel_->epoll_wait(epoll_fd_, events, kEventsMax, timeout_ms);
+  }
+  // While no handler waits for anything, the next request is waited for here at first.
+  const int count = kernel_->epoll_wait(epoll_fd_, events, kEventsMax, link_count_ == 0 ? kOwnWaitMs : 0);
+  if (count != 0) return count;
+  view_.count = 0;
+  view_.notice_count = 0;
+  view_.wait_ms = timeout_ms < 0 ? KR_WAIT_FOREVER : static_cast<uint32_t>(timeout_ms);
+  common_->on_batch(common_->ctx, &view_);
+  view_.wait_ms = 0;
+  counters_.syscalls.add(1);
+  return kernel_->epoll_wait(epoll_fd_, events, kEventsMax, 0);
+}
+
 void worker::turn(int timeout_ms_max) {
   struct epoll_event events[kEventsMax];
   take_mail();
   asleep_.store(true);
   // What was mailed before this look wakes nobody, what is mailed after it does.
   const bool idle = batch_.empty() && batch_.notices_used == 0 && mailbox_.load() == kNoMail;
-  const int count = kernel_->epoll_wait(epoll_fd_, events, kEventsMax, idle ? wait_ms(timeout_ms_max) : 0);
+  const int count = wait(events, idle ? wait_ms(timeout_ms_max) : 0);
   asleep_.store(false, std::memory_order_relaxed);
   now_ms_ = kernel_->now_ms();
   date_.update(kernel_->unix_seconds());
@@ -202,7 +222,18 @@ kr_status worker::peer(uint64_t connection_id, uint8_t address_out[16], uint32_t
                        uint8_t *family_out) {
   const connection *c = connections_.find(connection_id);
   if (c == nullptr) return KR_ERR_CLOSED;
-  return net::peer_address(c->fd, address_out, scope_out, port_out, family_out);
+  std::atomic<uint64_t> *known = connections_.peer_of(c);
+  net::peer_address address;
+  if (!address.unpack(known->load(std::memory_order_relaxed))) {
+    const kr_status status = net::get_peer_address(c->fd, &address);
+    if (status != KR_OK) return status;
+    known->store(address.pack(), std::memory_order_relaxed);
+  }
+  std::memcpy(address_out, address.ip, sizeof(address.ip));
+  *scope_out = address.scope;
+  *port_out = address.port;
+  *family_out = address.family;
+  return KR_OK;
 }
 
 }  // namespace kourier::engine

@@ -85,6 +85,7 @@ class worker {
   void dispatch();
   int link_check_ms() const;
   int wait_ms(int timeout_ms_max) const;
+  int wait(struct epoll_event *events, int timeout_ms);
 
   // engine_receive.cpp
   struct intake;
@@ -167,6 +168,9 @@ class worker {
 
   // What a connection is polled for that waits for its peer to send.
   static constexpr uint16_t kPollRead = EPOLLIN | EPOLLRDHUP;
+
+  // Of one turn.
+  static constexpr int kEventsMax = 512;
 
   // How often a slow reader's progress is looked at.
   static constexpr uint64_t kRateCheckMs = 5000;

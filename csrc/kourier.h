@@ -157,8 +157,16 @@ typedef struct kr_batch {
   uint32_t now_ms;          /* low bits of a monotonic clock in milliseconds, read at the start of the turn */
   const kr_notice *notices; /* to be looked at before the requests */
   uint32_t notice_count;
+
+  /* With kr_config.receiver_waits, where there is nothing else: the worker has nothing to do for so many milliseconds.
+   * on_batch returns then, when wait_fd is readable, or earlier. 0: it is not about that. */
+  uint32_t wait_ms;
+  int32_t wait_fd; /* the worker's: to be polled, also after the call, but not closed or read from */
   uint32_t reserved;
 } kr_batch;
+
+/* kr_batch.wait_ms without an end. */
+#define KR_WAIT_FOREVER UINT32_MAX
 
 /* Called on a worker with requests to answer or notices: once a turn, and more
  * often only when a turn has more than a batch holds.
@@ -288,6 +296,7 @@ typedef struct kr_config {
   uint32_t notify_conns;       /* non-zero: KR_NOTICE_OPENED and KR_NOTICE_CLOSED are wanted */
   uint32_t preface;            /* non-zero: KR_REQUEST_PREFACE instead of 505 */
   uint32_t notify_reasons;     /* non-zero: KR_NOTICE_REASON is wanted */
+  uint32_t receiver_waits;     /* non-zero: a worker waits for events inside on_batch, see kr_batch.wait_ms */
   uint32_t notify_states;      /* non-zero: KR_NOTICE_ACTIVE and KR_NOTICE_IDLE are wanted */
 } kr_config;
 

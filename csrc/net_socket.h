@@ -7,8 +7,20 @@
 
 namespace kourier::net {
 
-// As kr_peer says. KR_ERR_CLOSED when the socket has no peer any more.
-kr_status peer_address(int fd, uint8_t address_out[16], uint32_t *scope_out, uint16_t *port_out, uint8_t *family_out);
+// What kr_peer returns.
+struct peer_address {
+  uint8_t ip[16] = {};
+  uint32_t scope = 0;
+  uint16_t port = 0;
+  uint8_t family = 0;
+
+  // An address of IPv4 in 8 bytes; 0 for any other. unpack returns whether there is one.
+  uint64_t pack() const;
+  bool unpack(uint64_t packed);
+};
+
+// KR_ERR_CLOSED when the socket has no peer any more.
+kr_status get_peer_address(int fd, peer_address *out);
 
 // Whether a stream socket is one of TCP, Multipath TCP included; else it is a Unix socket.
 bool is_tcp(int fd);

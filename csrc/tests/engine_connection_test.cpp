@@ -20,11 +20,13 @@ TEST(ConnectionTable, FindsAConnectionUntilItIsGivenBack) {
   const uint32_t index = c->index;
   const uint32_t generation = c->generation;
   EXPECT_EQ(c, table.find(index, generation));
+  table.peer_of(c)->store(1);
   table.give(c);
   EXPECT_EQ(nullptr, table.find(index, generation));
   connection *next = table.take();
   next->fd = 6;
   EXPECT_EQ(index, next->index);
+  EXPECT_EQ(0u, table.peer_of(next)->load()) << "nor does it inherit its peer";
   EXPECT_EQ(nullptr, table.find(index, generation)) << "a stale address does not find a stranger";
   EXPECT_EQ(nullptr, table.find(123456, 0));
   table.give(next);
@@ -49,7 +51,7 @@ TEST(ConnectionTable, GivesEmptySlabsBackAndKeepsGenerationsApart) {
       EXPECT_EQ(nullptr, table.take());
       std::shuffle(all.begin(), all.end(), std::mt19937(static_cast<unsigned>(round)));
       for (connection *c : all) table.give(c);
-      EXPECT_LE(pages.mapped_size(), empty + connection_table::kSlabSlots * sizeof(connection));
+      EXPECT_LE(pages.mapped_size(), empty + connection_table::kSlabSize);
     }
   }
   EXPECT_EQ(0u, pages.mapped_size());

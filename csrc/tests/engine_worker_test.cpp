@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 
 #include "worker_fixture.h"
 
@@ -521,6 +522,35 @@ TEST_F(WorkerTest, AnswersStaticsInTheirPlaceWithoutTheReceiver) {
   EXPECT_EQ(answer_text("/a") + ok + "ok" + answer_text("/b") + ok + "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n" +
                 kDate + "\r\n" + answer_text("/health"),
             c.read());
+}
+
+TEST_F(WorkerTest, HasTheReceiverWaitWhereThereIsNothingToDo) {
+  kr_config config = default_config();
+  config.receiver_waits = 1;
+  restart(config);
+  worker_->turn(-1);
+  EXPECT_EQ(std::vector<uint32_t>{KR_WAIT_FOREVER}, waits_);
+  worker_->turn(70);
+  EXPECT_EQ(70u, waits_.back());
+  worker_->turn(0);
+  EXPECT_EQ(2u, waits_.size());
+
+  client c = connect();
+  c.send(get("/a"));
+  worker_->turn(70);
+  EXPECT_EQ(answer_text("/a"), c.read());
+  EXPECT_EQ(2u, waits_.size()) << "there was something to do";
+
+  on_wait_ = [&c](const kr_batch *batch) {
+    struct pollfd polled = {batch->wait_fd, POLLIN, 0};
+    EXPECT_EQ(0, ::poll(&polled, 1, 0));
+    c.send(get("/b"));
+    EXPECT_EQ(1, ::poll(&polled, 1, 0));
+  };
+  worker_->turn(-1);
+  EXPECT_EQ(answer_text("/b"), c.read()) << "it came during the wait, and is answered in the same turn";
+  EXPECT_EQ(3u, waits_.size());
+  EXPECT_NE(KR_WAIT_FOREVER, waits_.back()) << "the connection has a deadline";
 }
 
 class AcceptTest : public WorkerTest {

@@ -194,6 +194,7 @@ class WorkerTest : public ::testing::Test {
     common_.stopping = false;
     common_.drained_count = 0;
     notices_.clear();
+    waits_.clear();
     common_.static_answers.~statics();
     new (&common_.static_answers) statics;
   }
@@ -257,6 +258,8 @@ class WorkerTest : public ::testing::Test {
   std::vector<uint64_t> stopped_;
   int batches_ = 0;
   std::vector<kr_notice> notices_;
+  std::vector<uint32_t> waits_;  // kr_batch.wait_ms of each call for a wait
+  std::function<void(const kr_batch *)> on_wait_;
   std::unique_ptr<worker> worker_;
   shared common_;
   net::system kernel_;
@@ -264,6 +267,12 @@ class WorkerTest : public ::testing::Test {
  private:
   static void on_batch(void *ctx, kr_batch *batch) {
     auto *self = static_cast<WorkerTest *>(ctx);
+    if (batch->wait_ms != 0) {
+      EXPECT_EQ(0u, batch->count + batch->notice_count);
+      self->waits_.push_back(batch->wait_ms);
+      if (self->on_wait_) self->on_wait_(batch);
+      return;
+    }
     ++self->batches_;
     self->stopped_.clear();
     self->notices_.insert(self->notices_.end(), batch->notices, batch->notices + batch->notice_count);

@@ -127,5 +127,7 @@ type Batch struct {
 	NowMS       uint32
 	Notices     unsafe.Pointer
 	NoticeCount uint32
+	WaitMS      uint32
+	WaitFD      int32
 	_           uint32
 }

@@ -2,10 +2,20 @@ package abi
 
 import "unsafe"
 
+// A Room is where Own puts what it copies if there is not much of it, so that a
+// struct that holds one needs no further allocations for that.
+type Room struct {
+	requests [1]Request
+	fields   [fieldsInRoom]Field
+}
+
+// fieldsInRoom is more field lines than simple clients send.
+const fieldsInRoom = 6
+
 // Own copies requests of one connection into Go memory, with everything that they
 // show: the copies may be kept for ever. They stand one behind the other in the
-// core's memory, as they do in block.
-func Own(requests []Request) (block []byte, own []Request, fields []Field) {
+// core's memory, as they do in block. A room is used once.
+func (room *Room) Own(requests []Request) (block []byte, own []Request, fields []Field) {
 	last := &requests[len(requests)-1]
 	start := requests[0].Base
 	size := uintptr(last.Body) - uintptr(start) + uintptr(last.BodySize)
@@ -23,9 +33,11 @@ func Own(requests []Request) (block []byte, own []Request, fields []Field) {
 			count += int(requests[i].FieldCount)
 		}
 	}
-	own = make([]Request, len(requests))
-	copy(own, requests)
-	fields = make([]Field, 0, count)
+	own = append(room.requests[:0], requests...)
+	fields = room.fields[:0]
+	if count > len(room.fields) {
+		fields = make([]Field, 0, count)
+	}
 	var table unsafe.Pointer
 	for i := range own {
 		r := &own[i]

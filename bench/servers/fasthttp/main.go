@@ -48,13 +48,8 @@ func serve(ctx *fasthttp.RequestCtx) {
 			ctx.Error(err.Error(), fasthttp.StatusBadRequest)
 			return
 		}
-		ctx.SetBodyStream(io.LimitReader(zeros{}, int64(size)), size)
+		ctx.SetBodyStream(io.LimitReader(app.Zeros{}, int64(size)), size)
 	default:
 		ctx.Error("Not Found", fasthttp.StatusNotFound)
 	}
 }
-
-// zeros is read without end.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { return copy(p, app.Zeros[:]), nil }
