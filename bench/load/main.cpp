@@ -23,7 +23,9 @@ int main(int argc, char **argv) {
     driver.connect_all();
     if (res.connected_count == 0) load::die("no connection was made and answered");
     if (opt.slow_head_count + opt.slow_reader_count > 0) {
-      driver.rest(2 * opt.slow_interval_ms * (load::kSecond / 1000));  // the attack stands before the load begins
+      // Slow readers have sent their requests by the second interval. What the server can send them at once, up to what
+      // the kernel holds for each, is not the load's concern.
+      driver.rest(4 * opt.slow_interval_ms * (load::kSecond / 1000));
     }
     tell("connected");
     if (opt.steps) driver.wait_for_step();

@@ -42,7 +42,7 @@ func main() {
 	flag.StringVar(&set.out, "out", "", "`file` that the records go to, JSON lines; report/vm.jsonl unless given")
 	flag.StringVar(&set.servers, "servers", "kourier-fast,kourier-handler,nethttp,fasthttp,hyper", "`names` of the servers, separated by commas")
 	flag.IntVar(&set.connections, "connections", connectionsMax, "`number` of connections")
-	flag.IntVar(&set.seconds, "seconds", 60, "`seconds` of load")
+	flag.IntVar(&set.seconds, "seconds", 120, "`seconds` of load")
 	flag.IntVar(&set.memoryMB, "memory", 16_000, "a machine's memory in `MiB`; what it does not touch is not taken")
 	flag.DurationVar(&set.limit, "limit", 45*time.Minute, "`time` that a machine may run")
 	flag.Parse()
