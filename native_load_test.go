@@ -81,8 +81,8 @@ func TestAMillionRequestsThroughOneWorker(t *testing.T) {
 		most    float64 // allocations of a request
 	}{
 		{"Fast", fast, helloRequest, 0.001},
-		{"Handler", &kourier.Server{Handler: handler}, helloRequest, 6},
-		{"Handler, many fields", &kourier.Server{Handler: handler}, browser, 9},
+		{"Handler", &kourier.Server{Handler: handler}, helloRequest, 4},
+		{"Handler, many fields", &kourier.Server{Handler: handler}, browser, 7},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.srv.Config.Workers = 1
@@ -102,5 +102,32 @@ func TestAMillionRequestsThroughOneWorker(t *testing.T) {
 			require.EqualValues(t, warm+count+2, stats.Requests) // askMany asks once more, for the first answer
 			require.Equal(t, stats.Requests, stats.Responses2xx)
 		})
+	}
+}
+
+func TestWorkersGetAsManyConnections(t *testing.T) {
+	for _, workers := range []int{2, 4, 8} {
+		for _, reuse := range []bool{false, true} {
+			srv := &kourier.Server{Handler: http.NotFoundHandler(), Config: kourier.Config{Workers: workers, ReusePort: reuse}}
+			address := serving(t, srv)
+			made := int64(0)
+			for _, count := range []int64{64, 500} {
+				for ; made < count; made++ {
+					conn, err := net.Dial("tcp", address)
+					require.NoError(t, err)
+					defer conn.Close()
+				}
+				var least, most int64
+				require.Eventually(t, func() bool { // some are on their way from one to another
+					least, most = count, 0
+					all := int64(0)
+					for _, w := range srv.Stats().Workers {
+						least, most, all = min(least, w.Conns), max(most, w.Conns), all+w.Conns
+					}
+					return all == count
+				}, patience, time.Millisecond)
+				require.LessOrEqualf(t, float64(most), 1.2*float64(least), "%d workers, %d connections", workers, count)
+			}
+		}
 	}
 }

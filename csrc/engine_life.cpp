@@ -22,7 +22,7 @@ constexpr uint64_t kAcceptPauseMs = 50;     // after the system, or the limit, h
 constexpr uint64_t kStarvedPauseMs = 50;    // before recv is tried again after ENOMEM
 constexpr int kOldestIdleBudget = 256;      // timers looked at to find the connection idle for longest
 constexpr int kExpireMax = 512;             // deadlines of one wheel in one turn; the rest waits for the next
-constexpr uint32_t kHandOverSlack = 4;      // a worker this far above the least loaded hands new ones over
+constexpr uint32_t kHandOverSlack = 1;      // a worker this far above the least loaded hands new ones over
 constexpr size_t kDiscardMax = 256 * 1024;  // bytes read and dropped in one turn of a lingering connection
 
 }  // namespace
