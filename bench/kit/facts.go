@@ -13,12 +13,13 @@ import (
 )
 
 // facts describes the machine and what is installed on it. What cannot be found out is left empty.
-func facts(ctx context.Context, root proc, limits Limits, profile string, serverCores, loadCores []int) record.Machine {
+func facts(ctx context.Context, root proc, source string, limits Limits, profile string, serverCores, loadCores []int) record.Machine {
 	memory, _ := readKilobytes(filepath.Join(string(root), "meminfo"))
 	return record.Machine{
 		Kind:        record.KindMachine,
 		Time:        time.Now().UTC().Format(time.RFC3339),
 		Profile:     profile,
+		Arguments:   os.Args[1:],
 		CPU:         firstValue(filepath.Join(string(root), "cpuinfo"), "model name", ":"),
 		Cores:       runtime.NumCPU(),
 		ServerCores: serverCores,
@@ -27,7 +28,7 @@ func facts(ctx context.Context, root proc, limits Limits, profile string, server
 		Kernel:      firstLine(filepath.Join(string(root), "sys/kernel/osrelease")),
 		System:      strings.Trim(firstValue("/etc/os-release", "PRETTY_NAME", "="), `"`),
 		LoadAverage: firstLine(filepath.Join(string(root), "loadavg")),
-		Versions:    versions(ctx),
+		Versions:    versions(ctx, source),
 		Limits:      limits.Map(),
 	}
 }
@@ -51,8 +52,10 @@ func firstValue(path, name, separator string) string {
 }
 
 // versions returns those of the programs that build or are measured, by name; those that are missing are left out.
-func versions(ctx context.Context) map[string]string {
+// source is the folder of the module.
+func versions(ctx context.Context, source string) map[string]string {
 	found := map[string]string{"go": runtime.Version()}
+	module := func(path string) []string { return []string{"go", "list", "-m", "-f", "{{.Version}}", path} }
 	for name, command := range map[string][]string{
 		"g++":     {"g++", "--version"},
 		"rustc":   {"rustc", "--version"},
@@ -60,8 +63,13 @@ func versions(ctx context.Context) map[string]string {
 		"hyper":   {"dpkg-query", "-W", "-f", "${Version}", "librust-hyper-dev"},
 		"wrk":     {"dpkg-query", "-W", "-f", "${Version}", "wrk"},
 		"kourier": {"git", "describe", "--always", "--dirty"},
+
+		"fasthttp": module("github.com/valyala/fasthttp"),
+		"nbio":     module("github.com/lesismal/nbio"),
 	} {
-		output, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
+		asked := exec.CommandContext(ctx, command[0], command[1:]...)
+		asked.Dir = source
+		output, err := asked.CombinedOutput()
 		if line, _, _ := strings.Cut(string(output), "\n"); err == nil && line != "" {
 			found[name] = line
 		}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -14,13 +15,13 @@ import (
 
 // The whole kit, on the servers that need nothing but Go.
 func TestSmokeProfileMeasuresEveryLoadOnEveryServer(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes half a minute")
+	if testing.Short() || runtime.NumCPU() < 2 {
+		t.Skip("it takes half a minute and two cores")
 	}
 	out := filepath.Join(t.TempDir(), "report", "smoke.jsonl")
 	set := settings{
 		profile: "smoke", servers: "kourier-fast,nethttp", source: "..", bin: programs, out: out,
-		serverCores: "0", loadCores: "0",
+		serverCores: "0", loadCores: "1",
 	}
 	loads := []string{record.LoadMemory, record.LoadIdle, record.LoadOpen, record.LoadAttack, record.LoadUpload, record.LoadDownload, record.LoadPipelined}
 	if _, err := exec.LookPath("wrk"); err == nil {
@@ -28,6 +29,8 @@ func TestSmokeProfileMeasuresEveryLoadOnEveryServer(t *testing.T) {
 	}
 	set.loads = strings.Join(loads, ",")
 	require.NoError(t, run(t.Context(), set))
+	require.FileExists(t, filepath.Join(filepath.Dir(out), "report.md"))
+	require.NoFileExists(t, out+unfinished)
 
 	file, err := os.Open(out)
 	require.NoError(t, err)
@@ -83,7 +86,18 @@ func TestNamesThatAreNoneAreErrors(t *testing.T) {
 	require.ErrorContains(t, err, `"1000000" is no core`)
 	_, err = cores("")
 	require.Error(t, err)
+	_, err = choose(servers, []string{"nethttp", "nethttp"})
+	require.ErrorContains(t, err, "twice")
+	require.NoError(t, checkApart([]int{0, 2}, []int{1}))
+	require.ErrorContains(t, checkApart([]int{0, 2}, []int{1, 2}), "twice")
+	require.ErrorContains(t, checkApart([]int{0, 0}, []int{1}), "twice")
+	_, err = pick(profiles[0].steps(100), []string{record.LoadIdle, "download2"})
+	require.ErrorContains(t, err, `"download2"`)
 
+	picked, err := pick(profiles[0].steps(100), []string{record.LoadUpload, record.LoadIdle})
+	require.NoError(t, err)
+	require.Len(t, picked, 2)
+	require.Equal(t, record.LoadIdle, picked[0].load)
 	chosen, err := choose(servers, []string{"nginx", "nethttp"})
 	require.NoError(t, err)
 	require.Equal(t, "nginx", chosen[0].name)

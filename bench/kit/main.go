@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,13 +44,13 @@ type settings struct {
 
 func main() {
 	var set settings
-	flag.StringVar(&set.profile, "profile", "quick", "how much is measured: smoke, quick or full")
+	flag.StringVar(&set.profile, "profile", "quick", "how much is measured: smoke, quick, full, or what ../vm measures")
 	flag.StringVar(&set.servers, "servers", "", "`names` of the servers, separated by commas; all unless given")
 	flag.StringVar(&set.loads, "loads", "", "`names` of the loads, separated by commas; all unless given")
 	flag.StringVar(&set.ancestor, "ancestor", "", "`path` of the C++ ancestor's program, measured too if given")
 	flag.StringVar(&set.source, "source", ".", "`folder` of the module bench")
 	flag.StringVar(&set.bin, "bin", "../build/bench-kit", "`folder` that programs are built in and started from")
-	flag.StringVar(&set.out, "out", "", "`file` that the records go to, JSON lines; report/PROFILE.jsonl unless given, - for standard output")
+	flag.StringVar(&set.out, "out", "", "`file` that the records go to, JSON lines, with the report beside it; report/PROFILE.jsonl, or for smoke one in ../build, unless given; - for standard output")
 	flag.StringVar(&set.serverCores, "server-cores", "0", "`cores` of the server, separated by commas; it gets as many workers")
 	flag.StringVar(&set.loadCores, "load-cores", "1", "`cores` of the loader")
 	flag.IntVar(&set.connections, "connections", 0, "`number` of connections that the profile's are cut to; 0 for what the machine can hold")
@@ -62,6 +64,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, set); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted") // what it has broken off says less
+		}
 		fmt.Fprintln(os.Stderr, "kit:", err)
 		os.Exit(1)
 	}
@@ -70,6 +75,9 @@ func main() {
 func run(ctx context.Context, set settings) error {
 	if set.report {
 		return report.WriteFiles(flag.Args())
+	}
+	if flag.NArg() > 0 || set.connections < 0 || set.seconds < 0 {
+		return fmt.Errorf("%q: only -report takes files, and there are no negative numbers of connections or seconds", os.Args[1:])
 	}
 	chosen, err := profileCalled(set.profile)
 	if err != nil {
@@ -88,6 +96,7 @@ func run(ctx context.Context, set settings) error {
 	}
 	most := sayLimits(limits, wanted)
 	if set.checkOnly {
+		fmt.Fprintf(os.Stderr, "%d connections can be made\n", most)
 		return nil
 	}
 	measured := servers
@@ -99,6 +108,10 @@ func run(ctx context.Context, set settings) error {
 		measured = append(measured, ancestor(path))
 	}
 	if measured, err = choose(measured, list(set.servers)); err != nil {
+		return err
+	}
+	steps, err := pick(chosen.steps(most), list(set.loads))
+	if err != nil {
 		return err
 	}
 	source, errSource := filepath.Abs(set.source)
@@ -117,27 +130,31 @@ func run(ctx context.Context, set settings) error {
 	}
 	serverCores, errServer := cores(set.serverCores)
 	loadCores, errLoad := cores(set.loadCores)
-	if err := errors.Join(errServer, errLoad, raiseOpenFiles()); err != nil {
+	if err := errors.Join(errServer, errLoad, checkApart(serverCores, loadCores), checkWrk(steps), raiseOpenFiles()); err != nil {
 		return err
 	}
 	path := set.out
 	if path == "" {
-		path = filepath.Join(set.source, "report", set.profile+".jsonl")
+		path = filepath.Join(set.source, chosen.folder, set.profile+".jsonl")
 	}
 	out, err := open(path)
 	if err != nil {
 		return err
 	}
-	machine := facts(ctx, "/proc", limits, chosen.name, serverCores, loadCores)
+	machine := facts(ctx, "/proc", source, limits, chosen.name, serverCores, loadCores)
 	b := bench{"/proc", bin, serverCores, loadCores, chosen.settle, chosen.warmSeconds, chosen.slowdown}
-	runs, err := measureAll(ctx, b, machine, measured, chosen.rounds, pick(chosen.steps(most), list(set.loads)), out)
-	if err := errors.Join(err, out.Close()); err != nil {
+	err = errors.Join(measureAll(ctx, b, machine, measured, chosen.rounds, steps, out), out.Close())
+	if err != nil || path == toStdout {
 		return err
 	}
-	if err := summarise(os.Stderr, runs); err != nil || path == toStdout {
+	if err := os.Rename(path+unfinished, path); err != nil {
 		return err
 	}
-	return report.WriteFiles([]string{path})
+	if err := report.WriteFiles([]string{path}); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%s has the report\n", filepath.Dir(path))
+	return nil
 }
 
 // sayLimits says what must be set for a number of connections, and returns the number that can be had.
@@ -156,11 +173,10 @@ func sayLimits(limits Limits, wanted int) int {
 
 // measureAll measures step by step, and in each step the servers in turn, A B C A B C, so that what disturbs the machine
 // for a while disturbs all of them.
-func measureAll(ctx context.Context, b bench, machine record.Machine, servers []server, rounds int, steps []step, out io.Writer) ([]record.Run, error) {
+func measureAll(ctx context.Context, b bench, machine record.Machine, servers []server, rounds int, steps []step, out io.Writer) error {
 	if err := record.Write(out, machine); err != nil {
-		return nil, err
+		return err
 	}
-	var runs []record.Run
 	for i, with := range steps {
 		for round := 1; round <= rounds; round++ {
 			for _, s := range servers {
@@ -171,23 +187,26 @@ func measureAll(ctx context.Context, b bench, machine record.Machine, servers []
 					i+1, len(steps), with.load, with.connections, with.depth, round, s.name)
 				run, err := b.measure(ctx, s, with, round)
 				if err != nil {
-					return runs, fmt.Errorf("%s under %s: %w", s.name, with.load, err)
+					return fmt.Errorf("%s under %s: %w", s.name, with.load, err)
 				}
 				if text := machine.Fault(run); text != "" {
 					fmt.Fprintf(os.Stderr, "  does not count: %s\n", text)
 				}
 				if err := record.Write(out, run); err != nil {
-					return runs, err
+					return err
 				}
-				runs = append(runs, run)
 			}
 		}
 	}
-	return runs, nil
+	return nil
 }
 
 // toStdout, in place of a file, has records go to the standard output.
 const toStdout = "-"
+
+// unfinished is what is added to the name of a file of records as long as some are missing: those that it replaces stay
+// until then.
+const unfinished = ".part"
 
 // open creates the file that records go to, and its folder.
 func open(path string) (io.WriteCloser, error) {
@@ -197,23 +216,41 @@ func open(path string) (io.WriteCloser, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	return os.Create(path)
+	return os.Create(path + unfinished)
 }
 
 // pick returns the steps whose load is named; all if none is.
-func pick(steps []step, loads []string) []step {
-	if len(loads) == 0 {
-		return steps
-	}
-	var picked []step
-	for _, s := range steps {
-		for _, load := range loads {
-			if s.load == load {
-				picked = append(picked, s)
-			}
+func pick(steps []step, loads []string) ([]step, error) {
+	for _, load := range loads {
+		if !slices.ContainsFunc(steps, func(s step) bool { return s.load == load }) {
+			return nil, fmt.Errorf("no load is called %q", load)
 		}
 	}
-	return picked
+	if len(loads) == 0 {
+		return steps, nil
+	}
+	return slices.DeleteFunc(steps, func(s step) bool { return !slices.Contains(loads, s.load) }), nil
+}
+
+// checkApart says whether a core would be both the server's and the loader's, or is named twice.
+func checkApart(server, load []int) error {
+	all := slices.Concat(server, load)
+	slices.Sort(all)
+	if len(slices.Compact(slices.Clone(all))) < len(all) {
+		return fmt.Errorf("of the cores %v for the server and %v for the loader one is named twice", server, load)
+	}
+	return nil
+}
+
+// checkWrk says whether wrk is needed and missing.
+func checkWrk(steps []step) error {
+	if !slices.ContainsFunc(steps, func(s step) bool { return s.mode == "" }) {
+		return nil
+	}
+	if _, err := exec.LookPath("wrk"); err != nil {
+		return fmt.Errorf("%w: the load throughput needs it, Debian's package wrk", err)
+	}
+	return nil
 }
 
 func list(text string) []string {

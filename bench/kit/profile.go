@@ -37,6 +37,7 @@ func (s step) needsMore() bool {
 // A profile is how much is measured.
 type profile struct {
 	name           string
+	folder         string // of the report, in that of the module
 	rounds         int
 	settle         time.Duration // before memory is looked at after a load, for servers that give it back late
 	warmSeconds    int           // of wrk before what wrk measures
@@ -64,6 +65,7 @@ const published = 500_000
 var profiles = []profile{
 	{
 		name:           "smoke", // to see that the kit works; its figures say nothing
+		folder:         "../build/bench-smoke",
 		rounds:         1,
 		settle:         100 * time.Millisecond,
 		memory:         []int{50, 100},
@@ -82,6 +84,7 @@ var profiles = []profile{
 	},
 	{
 		name:           "quick",
+		folder:         "report",
 		rounds:         3,
 		settle:         500 * time.Millisecond,
 		memory:         []int{5000, 19000},
@@ -100,6 +103,7 @@ var profiles = []profile{
 	},
 	{
 		name:          "full",
+		folder:        "report",
 		rounds:        3,
 		settle:        2 * time.Second,
 		warmSeconds:   1,
@@ -121,6 +125,7 @@ var profiles = []profile{
 	},
 	{
 		name:          record.ProfileVM, // of ../vm, whose processor may be emulated
+		folder:        "report",
 		rounds:        1,
 		settle:        5 * time.Second,
 		memory:        []int{published},

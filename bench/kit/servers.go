@@ -113,6 +113,9 @@ func choose(servers []server, names []string) ([]server, error) {
 		if at < 0 {
 			return nil, fmt.Errorf("no server is called %q", name)
 		}
+		if slices.ContainsFunc(chosen, func(s server) bool { return s.name == name }) {
+			return nil, fmt.Errorf("the server %q is named twice", name)
+		}
 		chosen = append(chosen, servers[at])
 	}
 	return chosen, nil

@@ -19,6 +19,7 @@ type Machine struct {
 	Kind        string            `json:"kind"` // KindMachine
 	Time        string            `json:"time"` // RFC 3339
 	Profile     string            `json:"profile"`
+	Arguments   []string          `json:"arguments"` // of the kit
 	CPU         string            `json:"cpu"`
 	Cores       int               `json:"cores"`
 	ServerCores []int             `json:"server_cores"`
