@@ -34,6 +34,12 @@ var (
 	hwm = figure{"VmHWM, MB", lessIsBetter, func(r record.Run) float64 {
 		return float64(r.Loaded.HWM) / mega
 	}}
+	emptyRSS = figure{"RSS without connections, MB", lessIsBetter, func(r record.Run) float64 {
+		return float64(r.Start.RSS) / mega
+	}}
+	peak = figure{"VmPeak, MB", lessIsBetter, func(r record.Run) float64 {
+		return float64(r.Loaded.Peak) / mega
+	}}
 	peakGrowth = figure{"VmPeak above that without connections, MB", lessIsBetter, func(r record.Run) float64 {
 		return float64(r.Loaded.Peak-r.Start.Peak) / mega
 	}}
@@ -58,6 +64,9 @@ var (
 	}}
 	cpu = figure{"CPU, µs a request", lessIsBetter, func(r record.Run) float64 {
 		return known(r.CPUPerMillion().Total())
+	}}
+	busy = figure{"CPU, % of a core", unranked, func(r record.Run) float64 {
+		return known(100 * r.CPU.Total() / r.Seconds)
 	}}
 	bodies = figure{"MB/s", moreIsBetter, func(r record.Run) float64 {
 		return known(r.BytesPerS / mega)
@@ -119,17 +128,18 @@ var sections = []section{
 	{
 		record.LoadMemory,
 		"All connections stand; then one request is in flight on each; then they idle.",
-		[]figure{hwm, loadedPerConnection, peakGrowth, idleRSS, idlePerConnection, throughput, cpu},
+		[]figure{hwm, loadedPerConnection, peak, peakGrowth, idleRSS, idlePerConnection, throughput, cpu, busy},
 	},
 	{
 		record.LoadIdle,
 		"Each connection has made one request, and waits.",
-		[]figure{idleRSS, idlePerConnection},
+		[]figure{emptyRSS, idleRSS, idlePerConnection},
 	},
 	{
 		record.LoadThroughput,
-		"wrk, which asks as fast as it is answered. It knows no percentiles where it sends several requests at once.",
-		[]figure{throughput, cpu, p50, p99},
+		"wrk, which asks as fast as it is answered. It knows no percentiles where it sends several requests at once. Where the\n" +
+			"server leaves much of its core unused, requests/s is what wrk can do with its own, and CPU is what tells servers apart.",
+		[]figure{throughput, cpu, busy, p50, p99},
 	},
 	{
 		record.LoadOpen,

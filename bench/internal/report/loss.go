@@ -12,8 +12,10 @@ import (
 const (
 	reference = "kourier-fast" // whose figures all others are given as multiples of
 	handler   = "kourier-handler"
-	standard  = "nethttp"
 )
+
+// goServers are those that Handler is compared with by itself.
+var goServers = []string{"nethttp", "fasthttp"}
 
 func isKourier(server string) bool { return strings.HasPrefix(server, "kourier") }
 
@@ -81,7 +83,7 @@ func (m measured) compare(g group, f figure, ours, peer func(server string) bool
 	return l
 }
 
-// writeLosses adds where kourier is not first, and where its Handler is behind net/http.
+// writeLosses adds where kourier is not first, and where its Handler is behind other servers for Go.
 func (m measured) writeLosses(out *strings.Builder) {
 	fmt.Fprint(out, "## Where kourier loses\n\nBy medians of the runs that count. Where the ranges of least and greatest overlap, "+
 		"a repetition may say otherwise.\n")
@@ -94,16 +96,16 @@ func (m measured) writeLosses(out *strings.Builder) {
 		fmt.Fprint(out, "\nkourier is first in every row.\n")
 	}
 	all := servers(m)
-	if !slices.Contains(all, handler) || !slices.Contains(all, standard) {
-		fmt.Fprintln(out)
-		return
-	}
 	is := func(name string) func(string) bool { return func(server string) bool { return server == name } }
-	if losses := m.losses(is(handler), is(standard)); len(losses) > 0 {
-		fmt.Fprintf(out, "\n`%s` is behind `%s` in these rows:\n\n", handler, standard)
-		writeLossTable(out, losses)
-	} else {
-		fmt.Fprintf(out, "\n`%s` is ahead of `%s` in every row.\n", handler, standard)
+	for _, other := range goServers {
+		switch losses := m.losses(is(handler), is(other)); {
+		case !slices.Contains(all, handler) || !slices.Contains(all, other):
+		case len(losses) > 0:
+			fmt.Fprintf(out, "\n`%s` is behind `%s` in these rows:\n\n", handler, other)
+			writeLossTable(out, losses)
+		default:
+			fmt.Fprintf(out, "\n`%s` is ahead of `%s` in every row.\n", handler, other)
+		}
 	}
 	fmt.Fprintln(out)
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -91,15 +92,7 @@ func writeCommands(out *strings.Builder, host, virtual measured) {
 	fmt.Fprint(out, "## The commands\n\nIn the folder `bench`:\n\n")
 	var files []string
 	for _, source := range host.sources {
-		machine := source.Machine
-		names := servers(measured{sources: []Source{source}})
-		fmt.Fprintf(out, "    go run ./kit -profile %s -servers %s -loads %s -server-cores %s -load-cores %s",
-			machine.Profile, strings.Join(names, ","), strings.Join(loads(source), ","),
-			joinInts(machine.ServerCores, ","), joinInts(machine.LoadCores, ","))
-		if slices.Contains(names, "ancestor") {
-			fmt.Fprint(out, " -ancestor PATH")
-		}
-		fmt.Fprintf(out, " -out report/%s\n", source.Name)
+		fmt.Fprintf(out, "    go run ./kit %s\n", strings.Join(source.Machine.Arguments, " "))
 		files = append(files, "report/"+source.Name)
 	}
 	for _, source := range virtual.sources {
@@ -113,31 +106,31 @@ func writeCommands(out *strings.Builder, host, virtual measured) {
 	fmt.Fprintf(out, "    go run ./kit -report %s\n\n", strings.Join(files, " "))
 }
 
-// loads returns the names of a source's loads, in the order in which they first come.
-func loads(source Source) []string {
-	var names []string
-	for _, run := range source.Runs {
-		if !slices.Contains(names, run.Load) {
-			names = append(names, run.Load)
-		}
-	}
-	return names
-}
-
 // writeRefusals adds the runs that do not count, and why.
 func writeRefusals(out *strings.Builder, parts ...measured) {
 	fmt.Fprint(out, "## Runs that do not count\n\n")
 	var table strings.Builder
 	for _, part := range parts {
 		for _, each := range part.refused {
-			fmt.Fprintf(&table, "| %s, %s | `%s` | %d | %s |\n", each.run.Load, nameOf(each.run), each.run.Server, each.run.Round, each.fault)
+			run := each.run
+			fmt.Fprintf(&table, "| %s, %s | `%s` | %d | %s | %s | %s | %s |\n", run.Load, nameOf(run), run.Server, run.Round,
+				each.fault, cellOf(throughput.of(run)), cellOf(cpu.of(run)), cellOf(hwm.of(run)))
 		}
 	}
 	if table.Len() == 0 {
 		fmt.Fprintln(out, "None.")
 		return
 	}
-	fmt.Fprintf(out, "They are left out of every figure above.\n\n| load | server | round | why |\n|---|---|---|---|\n%s", table.String())
+	fmt.Fprintf(out, "They are left out of every figure above, and what they reached stands here only.\n\n"+
+		"| load | server | round | why | requests/s | CPU, µs a request | VmHWM, MB |\n|---|---|---|---|---|---|---|\n%s", table.String())
+}
+
+// cellOf is a figure of one run, or a dash where there is none.
+func cellOf(value float64) string {
+	if math.IsNaN(value) {
+		return "–"
+	}
+	return number(value)
 }
 
 func nameOf(run record.Run) string {

@@ -15,7 +15,7 @@ func latencyPanels(m measured, look look) []panel {
 	for _, g := range m.groups(record.LoadOpen) {
 		title := fmt.Sprintf("Latency from when a request was due: %s requests/s, %s",
 			thousands(float64(m.rate(g.load)), 0), g.name())
-		p := newPlot(title, "percentile", "")
+		p := newPlot(title, "percentile", "latency, logarithmic")
 		p.Y.Scale = plot.LogScale{}
 		p.Y.Tick.Marker = logTicks(milliseconds)
 		percentiles := []figure{p50, p90, p99, p999}

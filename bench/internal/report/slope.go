@@ -18,13 +18,17 @@ func (m measured) writeSlopes(out *strings.Builder) {
 		figure
 	}{
 		{record.LoadMemory, "VmHWM, memory", hwm},
-		{record.LoadMemory, "VmPeak, memory", figure{of: func(r record.Run) float64 { return float64(r.Loaded.Peak) / mega }}},
+		{record.LoadMemory, "VmPeak, memory", peak},
 		{record.LoadMemory, "RSS idle, memory", idleRSS},
 		{record.LoadIdle, "RSS idle, idle", idleRSS},
 	} {
 		for _, server := range servers(m) {
 			line := record.Fit(m.runs, each.load, server, each.of)
 			if line.Points < 2 {
+				continue
+			}
+			if line.Slope <= 0 {
+				fmt.Fprintf(&table, "| %s | `%s` | – | %d | – | does not grow with them |\n", each.name, server, line.Points)
 				continue
 			}
 			how := "measured"

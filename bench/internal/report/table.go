@@ -19,6 +19,9 @@ func (m measured) writeTable(out *strings.Builder, s section) {
 	if rate := m.rate(s.load); rate != 0 {
 		fmt.Fprintf(out, " The rate is %s requests/s.", thousands(float64(rate), 0))
 	}
+	if seconds := m.seconds(s.load); seconds != 0 {
+		fmt.Fprintf(out, " Each run takes %.0f s.", seconds)
+	}
 	fmt.Fprint(out, "\n\n| | server | runs |")
 	for _, f := range figures {
 		fmt.Fprintf(out, " %s |", f.name)
@@ -91,6 +94,16 @@ func (m measured) isKnown(groups []group, f figure) bool {
 		}
 	}
 	return false
+}
+
+// seconds returns what runs of a load take, 0 where there is no such time.
+func (m measured) seconds(load string) float64 {
+	for _, run := range m.all() {
+		if run.Load == load {
+			return run.Seconds
+		}
+	}
+	return 0
 }
 
 // rate returns the requests a second that are due under a load, 0 where there is no such rate.
