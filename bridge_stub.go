@@ -32,13 +32,15 @@ func (*core) closeIdle() {}
 
 type linkTable struct{}
 
-func newLinkTable(*Server) *linkTable            { return nil }
-func (*linkTable) links() links                  { return nil }
-func (*linkTable) coreSettings(*Server) settings { return settings{} }
-func (*linkTable) notice(uint32, *abi.Notice)    {}
-func (*linkTable) attach(*core)                  {}
-func (*linkTable) end()                          {}
-func (*linkTable) addStats(*Stats)               {}
+func newLinkTable(*Server) *linkTable                  { return nil }
+func (*linkTable) links() links                        { return nil }
+func (*linkTable) coreSettings(*Server, bool) settings { return settings{} }
+func (*linkTable) notice(uint32, *abi.Notice)          {}
+func (*linkTable) wait(*abi.Batch)                     {}
+func (*linkTable) closeWaits()                         {}
+func (*linkTable) attach(*core)                        {}
+func (*linkTable) end()                                {}
+func (*linkTable) addStats(*Stats)                     {}
 
 func batchWrite(*abi.Batch, uint32, []byte) int32     { return abi.ErrClosed }
 func peerAddress(*abi.Batch, uint64) netip.AddrPort   { return netip.AddrPort{} }

@@ -141,9 +141,7 @@ func (t *linkTable) attach(c *core) { t.core = c }
 // end wakes who waits on a link and ends the idle goroutines, after the workers have ended.
 func (t *linkTable) end() {
 	t.ended.Store(true)
-	for i := range t.waits {
-		t.waits[i].close()
-	}
+	t.closeWaits()
 	t.closeAll()
 	t.conns.end()
 	if t.handlers != nil {

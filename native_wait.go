@@ -4,16 +4,12 @@ package kourier
 
 import (
 	"errors"
-	"math"
 	"os"
 	"syscall"
 	"time"
 
 	"github.com/kourier-go/kourier/internal/abi"
 )
-
-// waitForever is KR_WAIT_FOREVER.
-const waitForever = math.MaxUint32
 
 // An eventWait has a worker wait for its sockets in Go's poller, as goroutines wait
 // for theirs. There it holds no P. Where there is but one, a worker that waited by
@@ -29,14 +25,21 @@ type eventWait struct {
 // wait waits for what the worker of b waits for. On the worker.
 func (t *linkTable) wait(b *abi.Batch) {
 	limit := time.Duration(-1)
-	if b.WaitMS != waitForever {
+	if b.WaitMS != abi.WaitForever {
 		limit = time.Duration(b.WaitMS) * time.Millisecond
 	}
 	t.waits[b.Worker].wait(int(b.WaitFD), limit)
 }
 
+// closeWaits is for when the workers have ended.
+func (t *linkTable) closeWaits() {
+	for i := range t.waits {
+		t.waits[i].close()
+	}
+}
+
 // wait returns when the epoll descriptor fd, always the same one, has events, or
-// after limit, unless that is negative.
+// after limit, unless that is negative, or earlier.
 func (w *eventWait) wait(fd int, limit time.Duration) {
 	if w.file == nil && w.open(fd) != nil {
 		hasEvents(fd, limit) // without a descriptor, better late than never
@@ -66,7 +69,8 @@ func (w *eventWait) open(fd int) error {
 	if errno != 0 {
 		return errno
 	}
-	if err := syscall.SetNonblock(int(own), true); err != nil { // else package os leaves it to blocking calls
+	// Else package os leaves it to blocking calls. It holds for fd too, to which it means nothing.
+	if err := syscall.SetNonblock(int(own), true); err != nil {
 		return errors.Join(err, syscall.Close(int(own)))
 	}
 	file := os.NewFile(own, "events of a worker")
@@ -81,7 +85,7 @@ func (w *eventWait) open(fd int) error {
 	return nil
 }
 
-// close is for when the worker has ended.
+// close is for when nobody waits any more.
 func (w *eventWait) close() {
 	if w.file != nil {
 		_ = w.file.Close() // nothing was written to it

@@ -21,9 +21,9 @@ import (
 // enters the scheduler with each batch anyway, and waits for its sockets inside
 // Go (eventWait), where it holds no P.
 
-// waitersMax is how many workers of a server wait inside Go at most: a new
-// connection wakes all that do, because EPOLLEXCLUSIVE ends at the worker's epoll
-// descriptor if that is watched by another one.
+// waitersMax is how many workers a server may have whose workers wait inside Go: a
+// new connection wakes all of them, because EPOLLEXCLUSIVE ends at the worker's
+// epoll descriptor if that is watched by another one.
 const waitersMax = 4
 
 // ownProcs is GOMAXPROCS before any server has raised it.
@@ -31,13 +31,15 @@ var ownProcs = sync.OnceValue(func() int { return runtime.GOMAXPROCS(0) })
 
 // makeSpareP raises GOMAXPROCS to one more than the workers, unless the
 // environment sets it, or the workers have only handlers to call and are few. It
-// reports whether there is a spare P.
-func makeSpareP(workers int, handlersOnly bool) bool {
-	wanted := workers > waitersMax || !handlersOnly
+// reports whether there is a spare P, and whether the workers wait inside Go.
+func makeSpareP(workers int, handlersOnly bool) (spare, waits bool) {
+	few := workers <= waitersMax
+	wanted := !few || !handlersOnly
 	if wanted && runtime.GOMAXPROCS(0) <= workers && os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(workers + 1)
 	}
-	return runtime.GOMAXPROCS(0) > workers
+	spare = runtime.GOMAXPROCS(0) > workers
+	return spare, few && !spare
 }
 
 // A patience decides whether a worker waits for handlers. It does as long as that

@@ -32,25 +32,38 @@ func TestPatienceEndsWithHandlersThatCompute(t *testing.T) {
 	require.True(t, p.lasts(after(205)), "it begins anew")
 }
 
-func TestMakeSparePLeavesTheEnvironmentItsWill(t *testing.T) {
+func TestASparePIsMadeForThoseThatNeedOne(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
-	t.Setenv("GOMAXPROCS", "1")
-	runtime.GOMAXPROCS(1)
-	require.False(t, makeSpareP(1, false))
-	require.Equal(t, 1, runtime.GOMAXPROCS(0))
+	for _, c := range []struct {
+		environment  string
+		procs        int
+		workers      int
+		handlersOnly bool
 
-	t.Setenv("GOMAXPROCS", "")
-	require.False(t, makeSpareP(1, true), "handlers need none")
-	require.Equal(t, 1, runtime.GOMAXPROCS(0))
-	require.True(t, makeSpareP(1, false))
-	require.Equal(t, 2, runtime.GOMAXPROCS(0))
-	require.True(t, makeSpareP(1, true), "there is one all the same")
-	require.False(t, makeSpareP(waitersMax, true))
-	require.True(t, makeSpareP(1, false))
-	require.Equal(t, 2, runtime.GOMAXPROCS(0), "one to spare is enough")
-	require.True(t, makeSpareP(waitersMax+1, true))
-	require.Equal(t, waitersMax+2, runtime.GOMAXPROCS(0))
+		procsAfter   int
+		spare, waits bool
+	}{
+		{"", 1, 1, false, 2, true, false},
+		{"", 1, 1, true, 1, false, true},
+		{"", 2, 1, false, 2, true, false},
+		{"", 2, 1, true, 2, true, false},
+		{"", 4, 4, true, 4, false, true},
+		{"", 5, 5, true, 6, true, false},
+		{"", 2, 5, true, 6, true, false},
+		{"1", 1, 1, false, 1, false, true},
+		{"1", 1, 1, true, 1, false, true},
+		{"4", 4, 4, false, 4, false, true},
+		{"5", 5, 5, true, 5, false, false},
+		{"6", 6, 5, true, 6, true, false},
+	} {
+		t.Setenv("GOMAXPROCS", c.environment)
+		runtime.GOMAXPROCS(c.procs)
+		spare, waits := makeSpareP(c.workers, c.handlersOnly)
+		require.Equal(t, c.spare, spare, "%+v", c)
+		require.Equal(t, c.waits, waits, "%+v", c)
+		require.Equal(t, c.procsAfter, runtime.GOMAXPROCS(0), "%+v", c)
+	}
 }
 
 func TestAWorkerThatComesOftenYieldsOnceAPeriod(t *testing.T) {

@@ -78,12 +78,13 @@ func (s *Server) start() error {
 	d.keepAlivesOff = &s.keepAlivesOff
 	d.notice = table.notice
 	d.wait = table.wait
-	spare := makeSpareP(workers, s.Fast == nil && len(s.statics) == 0)
+	spare, waits := makeSpareP(workers, s.Fast == nil && len(s.statics) == 0)
 	if spare {
 		d.enableYield()
 	}
-	started, err := startCore(table.coreSettings(s, !spare), s.statics, d)
+	started, err := startCore(table.coreSettings(s, waits), s.statics, d)
 	if err != nil {
+		table.closeWaits()
 		return err
 	}
 	s.running.Lock()

@@ -1131,3 +1131,68 @@ func TestServesWithOneProcessor(t *testing.T) {
 	require.NoError(t, srv.Shutdown(t.Context()))
 	fmt.Println("served on 1 processor")
 }
+
+// With one P and only handlers to call, the worker waits for events in Go.
+func TestHandlersShareOneProcessorWithTheWorker(t *testing.T) {
+	t.Parallel()
+	if !isChild() {
+		output, err := child(t, "GOMAXPROCS=1").Output()
+		require.NoError(t, err, "%s", output)
+		require.Contains(t, string(output), "shared 1 processor")
+		return
+	}
+	descriptors := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		require.NoError(t, err)
+		return len(entries)
+	}
+	before := 0
+	for round := range 20 {
+		entered, leave := make(chan struct{}, 2), make(chan struct{})
+		srv := &kourier.Server{Config: kourier.Config{Workers: 1}}
+		srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			entered <- struct{}{}
+			if r.URL.Path == "/wait" {
+				<-leave // while the worker waits
+			}
+			_, _ = io.WriteString(w, r.URL.Path)
+		})
+		address := serving(t, srv)
+		waiting := async(func() string { return bodyOf(t, "http://"+address+"/wait") })
+		soon(t, entered)
+		require.Equal(t, "/quick", bodyOf(t, "http://"+address+"/quick"))
+		soon(t, entered)
+		if round%2 == 0 {
+			ended := async(func() error { return srv.Shutdown(t.Context()) })
+			close(leave)
+			require.Equal(t, "/wait", soon(t, waiting))
+			require.NoError(t, soon(t, ended))
+		} else {
+			close(leave)
+			require.Equal(t, "/wait", soon(t, waiting))
+			require.NoError(t, soon(t, async(srv.Close)))
+		}
+		http.DefaultClient.CloseIdleConnections()
+		if round == 0 { // Go's poller has its own from now on
+			before = descriptors()
+		}
+	}
+	require.Equal(t, 1, runtime.GOMAXPROCS(0))
+	require.Eventually(t, func() bool { return descriptors() <= before }, patience, time.Millisecond, "sockets close in the background")
+	fmt.Println("shared 1 processor")
+}
+
+// bodyOf returns the body of an answer, or the error in its place.
+func bodyOf(t *testing.T, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return string(body)
+}

@@ -4,8 +4,8 @@
 // package with //export functions, and it knows nothing of HTTP: it finds the
 // receiver behind the context that the core hands back and passes the batch on.
 //
-// A callback runs on a worker of the core. It must return soon and without a
-// panic: a panic that reaches C ends the process.
+// A callback runs on a worker of the core. It must return soon, unless it is to wait,
+// and without a panic: a panic that reaches C ends the process.
 package callbacks
 
 // #include "../csrc/kourier.h"

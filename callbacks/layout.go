@@ -59,6 +59,7 @@ const (
 	_ = uint(-(abi.RequestBodyOpen ^ C.KR_REQUEST_BODY_OPEN))
 	_ = uint(-(abi.RequestContinue ^ C.KR_REQUEST_CONTINUE))
 	_ = uint(-(abi.RequestPreface ^ C.KR_REQUEST_PREFACE))
+	_ = uint(-(abi.WaitForever ^ C.KR_WAIT_FOREVER))
 	_ = uint(-(abi.AnswerLater ^ C.KR_ANSWER_LATER))
 	_ = uint(-(abi.NoticeReadable ^ C.KR_NOTICE_READABLE))
 	_ = uint(-(abi.NoticeClosed ^ C.KR_NOTICE_CLOSED))

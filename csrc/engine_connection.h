@@ -102,8 +102,9 @@ class connection_table {
   // The slot at `index`, which is in use.
   connection *at(uint32_t index) const { return &slabs_[index / kSlabSlots].slots[index % kSlabSlots]; }
 
-  // Room for the address of the connection's peer, 0 until somebody has asked for it: 8 bytes, which take no memory for
-  // connections of which nobody does. Who has the connection may use it, several threads at a time if it is a link.
+  // Room for the address of the connection's peer, if that is one of IPv4; 0 until somebody has asked for it. 8 bytes,
+  // which take no memory for connections of which nobody does. Who has the connection may use it, several threads at a
+  // time if it is a link.
   std::atomic<uint64_t> *peer_of(const connection *c) const {
     return &slabs_[c->index / kSlabSlots].peers[c->index % kSlabSlots];
   }

@@ -109,7 +109,7 @@ int worker::wait_ms(int timeout_ms_max) const {
   return wait;
 }
 
-// epoll_wait.
+// As epoll_wait, but the receiver does most of the waiting if it is to.
 int worker::wait(struct epoll_event *events, int timeout_ms) {
   if (config_.receiver_waits == 0 || timeout_ms == 0) {
     return kernel_->epoll_wait(epoll_fd_, events, kEventsMax, timeout_ms);

@@ -166,10 +166,11 @@ typedef struct kr_batch {
 } kr_batch;
 
 /* kr_batch.wait_ms without an end. */
-#define KR_WAIT_FOREVER UINT32_MAX
+enum { KR_WAIT_FOREVER = 0x7fffffff };
 
 /* Called on a worker with requests to answer or notices: once a turn, and more
- * often only when a turn has more than a batch holds.
+ * often only when a turn has more than a batch holds; and to wait, see
+ * kr_batch.wait_ms.
  *
  * The receiver answers requests in order: it writes the bytes of an answer at
  * out + out_size, records them in answer_offset and answer_size, advances
@@ -178,7 +179,7 @@ typedef struct kr_batch {
  * answer with KR_ANSWER_CLOSE or KR_ANSWER_ABORT, and every later request of a
  * connection for which kr_batch_write returned KR_ERR_BLOCKED.
  *
- * It must not block, and no exception or panic may leave it. Everything that
+ * It must not block, but for a wait, and no exception or panic may leave it. Everything that
  * `batch` reaches is valid during the call. */
 typedef void (*kr_on_batch)(void *ctx, kr_batch *batch);
 
@@ -367,7 +368,7 @@ kr_status kr_close_connection(kr_core *core, uint32_t worker, uint64_t connectio
  * while kr_stop runs, since `core` is only compared. */
 int32_t kr_is_worker(const kr_core *core);
 
-/* The peer's address of a connection, asked of the kernel. Worker, during on_batch.
+/* The peer's address of a connection, asked of the kernel and, of IPv4, kept. Worker, during on_batch.
  * Writes 16 bytes of IPv6 (IPv4 mapped), or none for a Unix socket.
  * *family_out is 4, 6, or 0 for anything else. KR_ERR_CLOSED when it is gone. */
 kr_status kr_peer(const kr_batch *batch, uint64_t connection, uint8_t address_out[16], uint32_t *scope_out,

@@ -114,6 +114,9 @@ type Notice struct {
 	DataSize   uint64
 }
 
+// WaitForever is KR_WAIT_FOREVER.
+const WaitForever = 0x7fffffff
+
 // Batch is kr_batch.
 type Batch struct {
 	Requests    unsafe.Pointer
