@@ -29,7 +29,8 @@ type loaded struct {
 	Errors           record.Errors  `json:"errors"`
 	Latency          record.Latency `json:"latency_us"`
 	Attack           struct {
-		Closed int64 `json:"closed"`
+		Standing int   `json:"standing"`
+		Closed   int64 `json:"closed"`
 	} `json:"attack"`
 	ConnectionBytes int `json:"connection_bytes"`
 }

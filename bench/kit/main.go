@@ -143,18 +143,15 @@ func run(ctx context.Context, set settings) error {
 	}
 	machine := facts(ctx, "/proc", source, limits, chosen.name, serverCores, loadCores)
 	b := bench{"/proc", bin, serverCores, loadCores, chosen.settle, chosen.warmSeconds, chosen.slowdown}
-	err = errors.Join(measureAll(ctx, b, machine, measured, chosen.rounds, steps, out), out.Close())
-	if err != nil || path == toStdout {
-		return err
+	failed, err := measureAll(ctx, b, machine, measured, chosen.rounds, steps, out)
+	if err := errors.Join(err, out.Close()); err != nil || path == toStdout {
+		return errors.Join(failed, err)
 	}
-	if err := os.Rename(path+unfinished, path); err != nil {
-		return err
-	}
-	if err := report.WriteFiles([]string{path}); err != nil {
-		return err
+	if err := errors.Join(os.Rename(path+unfinished, path), report.WriteFiles([]string{path})); err != nil {
+		return errors.Join(failed, err)
 	}
 	fmt.Fprintf(os.Stderr, "%s has the report\n", filepath.Dir(path))
-	return nil
+	return failed
 }
 
 // sayLimits says what must be set for a number of connections, and returns the number that can be had.
@@ -171,34 +168,41 @@ func sayLimits(limits Limits, wanted int) int {
 	return most
 }
 
-// measureAll measures step by step, and in each step the servers in turn, A B C A B C, so that what disturbs the machine
-// for a while disturbs all of them.
-func measureAll(ctx context.Context, b bench, machine record.Machine, servers []server, rounds int, steps []step, out io.Writer) error {
+// measureAll measures step by step, and in each step the servers in turn, A B C B C A, so that what disturbs the machine
+// for a while disturbs all of them. A run that fails is told at the end: failed.
+func measureAll(ctx context.Context, b bench, machine record.Machine, servers []server, rounds int, steps []step, out io.Writer) (failed, err error) {
 	if err := record.Write(out, machine); err != nil {
-		return err
+		return nil, err
 	}
 	for i, with := range steps {
 		for round := 1; round <= rounds; round++ {
-			for _, s := range servers {
+			for j := range servers {
+				s := servers[(j+round-1)%len(servers)]
 				if s.helloOnly && with.needsMore() {
 					continue
 				}
 				fmt.Fprintf(os.Stderr, "%d/%d %s, %d connections, depth %d, round %d: %s\n",
 					i+1, len(steps), with.load, with.connections, with.depth, round, s.name)
 				run, err := b.measure(ctx, s, with, round)
+				if ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
 				if err != nil {
-					return fmt.Errorf("%s under %s: %w", s.name, with.load, err)
+					err = fmt.Errorf("%s under %s: %w", s.name, with.load, err)
+					fmt.Fprintf(os.Stderr, "  failed: %v\n", err)
+					failed = errors.Join(failed, err)
+					continue
 				}
 				if text := machine.Fault(run); text != "" {
 					fmt.Fprintf(os.Stderr, "  does not count: %s\n", text)
 				}
 				if err := record.Write(out, run); err != nil {
-					return err
+					return failed, err
 				}
 			}
 		}
 	}
-	return nil
+	return failed, nil
 }
 
 // toStdout, in place of a file, has records go to the standard output.

@@ -89,6 +89,7 @@ func (b bench) withLoader(ctx context.Context, r *running, with step, run *recor
 			SlowHeads:   with.slowHeads,
 			SlowReaders: with.slowReaders,
 			Without:     before.Latency,
+			Errors:      before.Errors,
 			Before:      sample,
 		}
 	}
@@ -113,7 +114,7 @@ func (b bench) withLoader(ctx context.Context, r *running, with step, run *recor
 		run.BytesPerS = float64(result.BytesReceived) / result.Seconds
 	}
 	if run.Attack != nil {
-		run.Attack.Closed = result.Attack.Closed
+		run.Attack.Standing, run.Attack.Closed = result.Attack.Standing, result.Attack.Closed
 	}
 	return nil
 }

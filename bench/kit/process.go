@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,8 +25,15 @@ const (
 	stopWait  = 10 * time.Second // that one may take to end when it is told to
 )
 
+// ofRuntimes are the beginnings of environment variables that change how servers run, whatever the shell was told of
+// other programs.
+var ofRuntimes = []string{"GOMAXPROCS=", "GOGC=", "GOMEMLIMIT=", "GODEBUG=", "TOKIO_", "MALLOC_"}
+
 // startOn starts a command on some of the cores only, where it and all its threads remain.
 func startOn(command *exec.Cmd, cores []int) error {
+	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return slices.ContainsFunc(ofRuntimes, func(beginning string) bool { return strings.HasPrefix(variable, beginning) })
+	})
 	// A process inherits the cores of the thread that starts it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -42,6 +42,12 @@ void attack::act(uint64_t now) {
   }
 }
 
+uint32_t attack::standing_count() const {
+  uint32_t count = 0;
+  for (const attacker &each : attackers_) count += each.fd >= 0 && each.sent_size > 0;
+  return count;
+}
+
 void attack::take_turn(size_t index) {
   attacker &each = attackers_[index];
   const bool slow_head = index < opt_.slow_head_count;

@@ -27,6 +27,7 @@ class attack {
   // Gives every connection whose time has come its turn, but no more than 64.
   void act(uint64_t now);
 
+  [[nodiscard]] uint32_t standing_count() const;  // connections of which the server has got something
   [[nodiscard]] uint64_t closed_count() const { return closed_count_; }  // by the server
   [[nodiscard]] uint64_t connect_error_count() const { return connect_error_count_; }
   [[nodiscard]] uint64_t received_size() const { return received_size_; }

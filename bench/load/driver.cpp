@@ -18,9 +18,9 @@ constexpr size_t kInputSize = 256 * 1024;
 constexpr int kEventsPerTurn = 512;
 constexpr uint32_t kBeginsPerTurn = 512;  // so that answers are taken while a large number of requests is being sent
 
-// How many connections more than have come to an answer are asked at first. What the loopback is sent it handles at once
-// or, where that takes too long, puts off: a burst of half a million requests then waits until they are all sent again,
-// and these as well, and no answer gets through.
+// How many connections more than have come to an answer are asked at first. What the loopback is sent it handles at
+// once or, where that takes too long, puts off: a burst of half a million requests then waits until they are all sent
+// again, and these as well, and no answer gets through.
 constexpr uint32_t kAheadMax = 4096;
 constexpr uint32_t kStepIndex = UINT32_MAX;
 constexpr uint64_t kStepWait = 600 * kSecond;
@@ -203,15 +203,20 @@ void driver::wait_for_step() {
   epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, STDIN_FILENO, nullptr);
 }
 
-// Begins on all connections that rest, as fast as they are answered; none after the end.
+// Begins on all connections that rest, as fast as they are answered. Those that it has not come to by the end have not
+// been answered.
 void driver::begin_all(uint64_t end) {
   uint64_t begun_count = 0;
   ended_count_ = 0;
-  for (uint32_t index = 0; index < opt_.connection_count && now_ns() < end; ++index) {
+  uint32_t index = 0;
+  for (; index < opt_.connection_count && now_ns() < end; ++index) {
     if (connections_[index].state != connection::resting) continue;
     begin(index, now_ns());
     if (++begun_count % kBeginsPerTurn == 0) turn(0);
     while (begun_count > ended_count_ + kAheadMax && now_ns() < end) turn(end);
+  }
+  for (; index < opt_.connection_count; ++index) {
+    res_.unanswered_errors += connections_[index].state == connection::resting;
   }
 }
 

@@ -27,6 +27,7 @@ int main(int argc, char **argv) {
       // the kernel holds for each, is not the load's concern.
       driver.rest(4 * opt.slow_interval_ms * (load::kSecond / 1000));
     }
+    res.attackers_count = beside.standing_count();
     tell("connected");
     if (opt.steps) driver.wait_for_step();
     tell("loading");

@@ -24,6 +24,7 @@ struct result {
   uint64_t received_size = 0;  // the same
   uint64_t late_count = 0;  // mode open: requests that were due and had found no free connection when the time was over
   uint32_t served_counts[kQuarters] = {};  // connections that were answered in each quarter of the load
+  uint32_t attackers_count = 0;            // of the attack beside it, as it began
   uint32_t alive_count = 0;                // connections that were answered once more after the idle time
 
   uint64_t connect_errors = 0;

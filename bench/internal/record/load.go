@@ -23,6 +23,14 @@ func (m Machine) Fault(r Run) string {
 	if total := r.Errors.Total(); total != 0 {
 		return fmt.Sprintf("%d errors: %+v", total, r.Errors)
 	}
+	if a := r.Attack; a != nil {
+		if total := a.Errors.Total(); total != 0 {
+			return fmt.Sprintf("%d errors before the attack: %+v", total, a.Errors)
+		}
+		if wanted := a.SlowHeads + a.SlowReaders; a.Standing < wanted {
+			return fmt.Sprintf("%d of %d attacking connections stood when the load began", a.Standing, wanted)
+		}
+	}
 	if r.Load == LoadMemory && m.Profile != ProfileVM {
 		for quarter, served := range r.ServedPerQuarter {
 			if served != r.Connections {

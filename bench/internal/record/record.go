@@ -107,8 +107,10 @@ type Sample struct {
 type Attack struct {
 	SlowHeads   int     `json:"slow_heads"`
 	SlowReaders int     `json:"slow_readers"`
-	Closed      int64   `json:"closed"` // attacking connections that the server closed
+	Standing    int     `json:"standing"` // attacking connections, when the load began
+	Closed      int64   `json:"closed"`   // of those, by the server
 	Without     Latency `json:"latency_us_without"`
+	Errors      Errors  `json:"errors_without"`
 	Before      Sample  `json:"before"` // after the load without attack, no connection
 }
 

@@ -88,6 +88,9 @@ var (
 	p99Growth = figure{"p99 by that without", lessIsBetter, ofAttack(func(r record.Run, a record.Attack) float64 {
 		return known(r.Latency.P99 / a.Without.P99)
 	})}
+	attackersClosed = figure{"attacking connections closed", unranked, ofAttack(func(_ record.Run, a record.Attack) float64 {
+		return float64(a.Closed)
+	})}
 	rssBefore = figure{"RSS before, MB", unranked, ofAttack(func(_ record.Run, a record.Attack) float64 {
 		return float64(a.Before.RSS) / mega
 	})}
@@ -149,7 +152,7 @@ var sections = []section{
 	{
 		record.LoadAttack,
 		"The load `open`, first alone, then beside clients that send heads slowly or read answers slowly.",
-		[]figure{p99Alone, p99, p99Growth, lateShare, rssBefore, closedRSS},
+		[]figure{p99Alone, p99, p99Growth, lateShare, attackersClosed, rssBefore, closedRSS},
 	},
 	{
 		record.LoadUpload,

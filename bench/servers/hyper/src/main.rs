@@ -104,6 +104,7 @@ async fn serve(flags: Flags) -> Result<(), hyper::Error> {
     Server::try_bind(&flags.address)?
         .http1_only(true)
         .http1_header_read_timeout(flags.request_timeout)
+        .http1_pipeline_flush(true)
         .tcp_nodelay(true)
         .serve(make)
         .await
@@ -114,8 +115,12 @@ fn main() {
         eprintln!("{text}");
         std::process::exit(2)
     });
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if flags.workers > 0 {
+    // One worker of a runtime for many would share its core with the thread that accepts, and starve connections.
+    let mut runtime = match flags.workers {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if flags.workers > 1 {
         runtime.worker_threads(flags.workers);
     }
     let served = runtime.enable_all().build().expect("a runtime").block_on(serve(flags));
