@@ -29,8 +29,10 @@ type loaded struct {
 	Errors           record.Errors  `json:"errors"`
 	Latency          record.Latency `json:"latency_us"`
 	Attack           struct {
-		Standing int   `json:"standing"`
-		Closed   int64 `json:"closed"`
+		Standing      int   `json:"standing"`
+		StandingAtEnd int   `json:"standing_at_end"`
+		Closed        int64 `json:"closed"`
+		ConnectErrors int64 `json:"connect_errors"`
 	} `json:"attack"`
 	ConnectionBytes int `json:"connection_bytes"`
 }

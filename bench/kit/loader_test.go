@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,6 +185,45 @@ func TestLoaderReplacesAttackersThatAreClosed(t *testing.T) {
 	require.Zero(t, result.Errors)
 	require.Equal(t, 4, result.Alive)
 	require.Greater(t, result.Attack.Closed, int64(5))
+	require.Zero(t, result.Attack.ConnectErrors)
+}
+
+func TestLoaderTellsHowManyAttackersStand(t *testing.T) {
+	port := misbehavingServer(t, answering(goodAnswer))
+	result := runLoader(t, port, "--mode=open", "--connections=4", "--rate=50", "--slow-heads=5", "--slow-interval-ms=20")
+	require.Equal(t, 5, result.Attack.Standing)
+	require.Equal(t, 5, result.Attack.StandingAtEnd)
+	require.Zero(t, result.Attack.Closed)
+}
+
+func TestConnectionsThatTheLoaderHasNotComeToAreErrors(t *testing.T) {
+	var first atomic.Bool
+	port := misbehavingServer(t, func(c net.Conn, n int) bool {
+		return !first.CompareAndSwap(false, true) || answering("")(c, n)
+	})
+	result := runLoader(t, port, "--mode=memory", "--connections=5", "--connecting=1", "--connect-seconds=1")
+	require.Equal(t, 1, result.Connected)
+	require.Equal(t, record.Errors{Connect: 3, Unanswered: 2}, result.Errors)
+}
+
+// The loader does not ask 5,000 connections at once, and this server answers none of them before the load, of a second, is over.
+func TestConnectionsThatWereNeverAskedAreErrors(t *testing.T) {
+	const connections = 5000
+	var begun atomic.Int64
+	port := misbehavingServer(t, func(c net.Conn, n int) bool {
+		if n > 0 {
+			now := time.Now().UnixNano()
+			begun.CompareAndSwap(0, now)
+			if now-begun.Load() < int64(1500*time.Millisecond) {
+				return true
+			}
+		}
+		return answering(goodAnswer)(c, n)
+	})
+	result := runLoader(t, port, "--mode=memory", "--connections="+strconv.Itoa(connections))
+	require.Equal(t, connections, result.Connected)
+	require.Equal(t, record.Errors{Unanswered: connections}, result.Errors)
+	require.Zero(t, result.Alive)
 }
 
 // wholeRequests is a connection that fails when a request comes in parts.

@@ -114,7 +114,8 @@ func (b bench) withLoader(ctx context.Context, r *running, with step, run *recor
 		run.BytesPerS = float64(result.BytesReceived) / result.Seconds
 	}
 	if run.Attack != nil {
-		run.Attack.Standing, run.Attack.Closed = result.Attack.Standing, result.Attack.Closed
+		run.Attack.Standing, run.Attack.StandingAtEnd = result.Attack.Standing, result.Attack.StandingAtEnd
+		run.Attack.Closed, run.Attack.ConnectErrors = result.Attack.Closed, result.Attack.ConnectErrors
 	}
 	return nil
 }

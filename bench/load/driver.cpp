@@ -106,7 +106,8 @@ driver::~driver() {
 void driver::connect_all() {
   const uint64_t begun = now_ns();
   const uint64_t end = begun + opt_.connect_seconds * kSecond;
-  for (uint32_t index = 0; index < opt_.connection_count && now_ns() < end; ++index) {
+  uint32_t index = 0;
+  for (; index < opt_.connection_count && now_ns() < end; ++index) {
     // What has not been answered yet may still stand in the server's backlog.
     while (connecting_count_ + busy_count_ >= opt_.connecting_max && now_ns() < end) turn(end);
     connection &each = connections_[index];
@@ -119,6 +120,7 @@ void driver::connect_all() {
     ++connecting_count_;
     watch(index, EPOLLOUT, EPOLL_CTL_ADD);
   }
+  res_.connect_errors += opt_.connection_count - index;  // it has not come to them
   while (connecting_count_ + busy_count_ > 0 && now_ns() < end) turn(end);
   drain_until(end);
   for (const connection &each : connections_) res_.connected_count += each.state == connection::resting;
@@ -203,8 +205,8 @@ void driver::wait_for_step() {
   epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, STDIN_FILENO, nullptr);
 }
 
-// Begins on all connections that rest, as fast as they are answered. Those that it has not come to by the end have not
-// been answered.
+// Begins on all connections that rest, as fast as they are answered. Those that it has not come to by the end fail like
+// those that were asked and not answered.
 void driver::begin_all(uint64_t end) {
   uint64_t begun_count = 0;
   ended_count_ = 0;
@@ -216,7 +218,7 @@ void driver::begin_all(uint64_t end) {
     while (begun_count > ended_count_ + kAheadMax && now_ns() < end) turn(end);
   }
   for (; index < opt_.connection_count; ++index) {
-    res_.unanswered_errors += connections_[index].state == connection::resting;
+    if (connections_[index].state == connection::resting) fail(index, &res_.unanswered_errors);
   }
 }
 

@@ -27,11 +27,12 @@ int main(int argc, char **argv) {
       // the kernel holds for each, is not the load's concern.
       driver.rest(4 * opt.slow_interval_ms * (load::kSecond / 1000));
     }
-    res.attackers_count = beside.standing_count();
+    res.standing_begin_count = beside.standing_count();
     tell("connected");
     if (opt.steps) driver.wait_for_step();
     tell("loading");
     driver.load();
+    res.standing_end_count = beside.standing_count();
     tell("loaded");
     if (opt.steps) driver.wait_for_step();
     driver.rest(opt.hold_seconds * load::kSecond);

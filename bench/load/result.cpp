@@ -29,10 +29,11 @@ void print_result(const options &opt, const result &res, const attack &beside, s
   std::printf(",\"latency_us\":{\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}",
               us(res.latency.quantile(0.5)), us(res.latency.quantile(0.9)), us(res.latency.quantile(0.99)),
               us(res.latency.quantile(0.999)), us(res.latency.max()));
-  std::printf(",\"attack\":{\"slow_heads\":%u,\"slow_readers\":%u,\"standing\":%u,\"closed\":%" PRIu64
-              ",\"connect_errors\":%" PRIu64 ",\"bytes_received\":%" PRIu64 "},\"connection_bytes\":%zu}\n",
-              opt.slow_head_count, opt.slow_reader_count, res.attackers_count, beside.closed_count(),
-              beside.connect_error_count(), beside.received_size(), connection_size);
+  std::printf(
+      ",\"attack\":{\"slow_heads\":%u,\"slow_readers\":%u,\"standing\":%u,\"standing_at_end\":%u,\"closed\":%" PRIu64
+      ",\"connect_errors\":%" PRIu64 ",\"bytes_received\":%" PRIu64 "},\"connection_bytes\":%zu}\n",
+      opt.slow_head_count, opt.slow_reader_count, res.standing_begin_count, res.standing_end_count,
+      beside.closed_count(), beside.connect_error_count(), beside.received_size(), connection_size);
 }
 
 }  // namespace load

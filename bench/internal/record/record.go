@@ -80,12 +80,12 @@ type CPU struct {
 
 // Errors counts what went wrong, by what the loader saw. All are 0 in a run that counts.
 type Errors struct {
-	Connect    int64 `json:"connect"`
-	Closed     int64 `json:"closed"` // by the server
+	Connect    int64 `json:"connect"` // refused, or not made in time
+	Closed     int64 `json:"closed"`  // by the server
 	Malformed  int64 `json:"malformed"`
 	Status     int64 `json:"status"` // other than 200
 	Body       int64 `json:"body"`
-	Unanswered int64 `json:"unanswered"`
+	Unanswered int64 `json:"unanswered"` // in time, or never asked in that time
 }
 
 // Total is the sum of all.
@@ -105,13 +105,15 @@ type Sample struct {
 
 // Attack is what stood beside an open load, and how that load fared on the same server without it.
 type Attack struct {
-	SlowHeads   int     `json:"slow_heads"`
-	SlowReaders int     `json:"slow_readers"`
-	Standing    int     `json:"standing"` // attacking connections, when the load began
-	Closed      int64   `json:"closed"`   // of those, by the server
-	Without     Latency `json:"latency_us_without"`
-	Errors      Errors  `json:"errors_without"`
-	Before      Sample  `json:"before"` // after the load without attack, no connection
+	SlowHeads     int     `json:"slow_heads"`
+	SlowReaders   int     `json:"slow_readers"`
+	Standing      int     `json:"standing"`        // attacking connections, when the load began
+	StandingAtEnd int     `json:"standing_at_end"` // the same when it ended, less those that had yet to come back
+	Closed        int64   `json:"closed"`          // by the server, with those that came in place of others
+	ConnectErrors int64   `json:"connect_errors"`  // attacking connections that could not be begun; each is tried again
+	Without       Latency `json:"latency_us_without"`
+	Errors        Errors  `json:"errors_without"`
+	Before        Sample  `json:"before"` // after the load without attack, no connection
 }
 
 // CPUPerMillion returns user and system seconds for a million requests, 0 if there were none.
