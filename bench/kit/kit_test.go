@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,6 +78,47 @@ func TestAServerThatDoesNotStartIsAnError(t *testing.T) {
 	_, err := startServer(t.Context(), broken, programs, []int{0}, 1, 1, 1)
 	require.ErrorContains(t, err, "broken: ")
 	require.ErrorContains(t, err, "the server has ended by itself")
+}
+
+func TestAFailedRunKeepsNothingElseFromBeingMeasured(t *testing.T) {
+	var broken []server
+	for _, name := range []string{"A", "B", "C"} {
+		broken = append(broken, server{name: name, program: "/bin/false"})
+	}
+	b := bench{proc: "/proc", bin: programs, serverCores: []int{0}, loadCores: []int{0}, slowdown: 1}
+	var out bytes.Buffer
+	failed, err := measureAll(t.Context(), b, record.Machine{Kind: record.KindMachine}, broken, 3, []step{{load: record.LoadIdle}}, &out)
+	require.NoError(t, err)
+	var order strings.Builder
+	for line := range strings.Lines(failed.Error()) {
+		name, _, found := strings.Cut(line, " under "+record.LoadIdle)
+		if found {
+			order.WriteString(name)
+		}
+	}
+	require.Equal(t, "ABC"+"BCA"+"CAB", order.String(), "each is the first once")
+	_, runs, err := record.Read(&out)
+	require.NoError(t, err)
+	require.Empty(t, runs)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = measureAll(ctx, b, record.Machine{}, broken, 3, []step{{load: record.LoadIdle}}, io.Discard)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestProgramsDoNotSeeWhatTheShellToldOtherRuntimes(t *testing.T) {
+	t.Setenv("GOGC", "off")
+	t.Setenv("TOKIO_WORKER_THREADS", "7")
+	t.Setenv("GOGCX", "kept")
+	var output bytes.Buffer
+	command := exec.CommandContext(t.Context(), "env")
+	command.Stdout = &output
+	require.NoError(t, startOn(command, []int{0}))
+	require.NoError(t, command.Wait())
+	require.Contains(t, output.String(), "GOGCX=kept\n")
+	require.NotContains(t, output.String(), "GOGC=")
+	require.NotContains(t, output.String(), "TOKIO_")
 }
 
 func TestNamesThatAreNoneAreErrors(t *testing.T) {
