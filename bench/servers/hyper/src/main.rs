@@ -1,5 +1,5 @@
-//! hyper as it is benchmarked: tokio's runtime of several threads, a head may take as long as a request of the other
-//! servers. hyper 0.14 has no limit of the time that a connection may be idle, so --idle-timeout has no effect.
+//! hyper as it is benchmarked: on tokio's runtime of one thread for one worker, else on that of several; a head may take
+//! as long as a request of the other servers. hyper 0.14 has no limit of the time that a connection may be idle, so --idle-timeout has no effect.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
