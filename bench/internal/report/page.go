@@ -39,6 +39,10 @@ func writeTables(out *strings.Builder, host measured) {
 	fmt.Fprintf(out, "## Every load\n\nMedian (least–greatest) of the runs that count, and how many times `%s`'s median that is. "+
 		"The best median is **bold**.\nMB are 10^6 bytes. A dash is what was not measured. CPU is that of the server's processes, "+
 		"user and system together,\nin ticks of 10 ms.\n\n", reference)
+	fmt.Fprint(out, "What these figures rest on: every connection repeats one request with a small head, and kourier's parser skips a head that\n"+
+		"repeats the one before it (`docs/internals.md`, *Repeats*), so requests that differ cost it more than stands here.\n"+
+		"wrk, of `throughput`, asks again when it has been answered, so a server that stalls is asked less and its percentiles\n"+
+		"hide the stall; those of `open` and `attack` do not, for they run from when a request was due.\n\n")
 	for _, s := range sections {
 		host.writeTable(out, s)
 	}
