@@ -31,9 +31,9 @@ func bodyAllowed(code int) bool {
 	return code >= 200 && code != http.StatusNoContent && code != http.StatusNotModified
 }
 
-// first returns the first value of a field, under its canonical name.
-func first(header http.Header, name string) string {
-	if values := header[name]; len(values) > 0 {
+// first returns the first value of a field, "" if it has none.
+func first(values []string) string {
+	if len(values) > 0 {
 		return values[0]
 	}
 	return ""
@@ -50,26 +50,39 @@ func (w *responseWriter) freeze(code int) {
 		return
 	}
 	f := &w.frozen
-	h := w.header
-	_, f.hasLength = h["Content-Length"]
-	_, f.hasDate = h["Date"]
-	_, f.hasType = h["Content-Type"]
-	_, f.hasConnection = h["Connection"]
-	f.encoded = first(h, "Content-Encoding") != ""
-	f.coding = first(h, "Transfer-Encoding")
-	f.closes = listsOption(h["Connection"], "close")
-	f.upgrades = listsOption(h["Connection"], "upgrade")
-	w.freezeLength()
-	w.freezeTrailers()
-	for _, value := range h["Connection"] {
-		s.connection = appendField(s.connection, "Connection", value)
+	for name, values := range w.header {
+		switch name {
+		case "Content-Length":
+			f.hasLength = true
+		case "Date":
+			f.hasDate = true
+		case "Content-Type":
+			f.hasType = true
+		case "Content-Encoding":
+			f.encoded = first(values) != ""
+		case "Transfer-Encoding":
+			f.coding = first(values)
+		case "Connection":
+			f.hasConnection = true
+			f.closes, f.upgrades = listsOption(values, "close"), listsOption(values, "upgrade")
+			for _, value := range values {
+				s.connection = appendField(s.connection, name, value)
+			}
+		case "Trailer":
+			w.freezeTrailers(values)
+		default:
+			f.trailers = f.trailers || strings.HasPrefix(name, http.TrailerPrefix)
+		}
 	}
-	s.appendHeader(h, w.isSpecial)
+	if f.hasLength {
+		w.freezeLength()
+	}
+	s.appendHeader(w.header, w.isSpecial)
 }
 
-// freezeLength takes the Content-Length.
+// freezeLength takes the Content-Length, when the Transfer-Encoding is known.
 func (w *responseWriter) freezeLength() {
-	text := first(w.header, "Content-Length")
+	text := first(w.header["Content-Length"])
 	if text == "" {
 		return
 	}
@@ -87,8 +100,8 @@ func (w *responseWriter) freezeLength() {
 }
 
 // freezeTrailers takes the names in Trailer fields.
-func (w *responseWriter) freezeTrailers() {
-	for _, list := range w.header["Trailer"] {
+func (w *responseWriter) freezeTrailers(lists []string) {
+	for _, list := range lists {
 		w.frozen.trailers = true
 		for name := range strings.SplitSeq(list, ",") {
 			name = http.CanonicalHeaderKey(trimOWS(name))
@@ -97,7 +110,6 @@ func (w *responseWriter) freezeTrailers() {
 			}
 		}
 	}
-	w.frozen.trailers = w.frozen.trailers || w.hasPrefixedTrailers()
 }
 
 func (w *responseWriter) hasPrefixedTrailers() bool {

@@ -38,7 +38,7 @@ type linkTable struct {
 // Only the worker adds; whoever has a link removes it.
 type linkShelf struct {
 	mu       sync.Mutex
-	links    []*nativeLink
+	slabs    []*linkSlab
 	live     atomic.Int64 // links that are out
 	patience patience     // the worker's
 	_        [64]byte
@@ -49,6 +49,50 @@ type handover struct {
 	link   nativeLink
 	handed handed
 	room   abi.Room
+}
+
+// A linkSlab holds the links of slots that follow one another. A shelf that grows gets
+// more of them, and leaves no smaller one behind for the garbage collector.
+type linkSlab [linkSlabSlots]*nativeLink
+
+const linkSlabSlots = 1024
+
+// place is where the link of a slot stands; nil if none has ever stood near it. s.mu
+// is held, as for put.
+func (s *linkShelf) place(slot int) **nativeLink {
+	if slot/linkSlabSlots >= len(s.slabs) || s.slabs[slot/linkSlabSlots] == nil {
+		return nil
+	}
+	return &s.slabs[slot/linkSlabSlots][slot%linkSlabSlots]
+}
+
+func (s *linkShelf) put(slot int, l *nativeLink) {
+	for slot/linkSlabSlots >= len(s.slabs) {
+		s.slabs = append(s.slabs, nil)
+	}
+	slab := &s.slabs[slot/linkSlabSlots]
+	if *slab == nil {
+		*slab = new(linkSlab)
+	}
+	(*slab)[slot%linkSlabSlots] = l
+}
+
+// all returns the links that stand there.
+func (s *linkShelf) all() []*nativeLink {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*nativeLink
+	for _, slab := range s.slabs {
+		if slab == nil {
+			continue
+		}
+		for _, l := range slab {
+			if l != nil {
+				all = append(all, l)
+			}
+		}
+	}
+	return all
 }
 
 // slotOf returns the slot of a connection, below the largest number of connections.
@@ -64,12 +108,8 @@ func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 	l.writing.patience, l.writing.rate = rateGrace, t.drainRate
 	t.core.hold()
 	shelf := &t.shelves[id.worker]
-	slot := slotOf(id.connection)
 	shelf.mu.Lock()
-	for slot >= len(shelf.links) {
-		shelf.links = append(shelf.links, nil)
-	}
-	shelf.links[slot] = l
+	shelf.put(slotOf(id.connection), l)
 	shelf.mu.Unlock()
 	shelf.live.Add(1)
 	h.link, h.base = l, t.baseOf(id)
@@ -105,11 +145,10 @@ func (t *linkTable) notice(worker uint32, n *abi.Notice) {
 		return
 	}
 	shelf := &t.shelves[worker]
-	slot := slotOf(n.Connection)
 	var l *nativeLink
 	shelf.mu.Lock()
-	if slot < len(shelf.links) {
-		l = shelf.links[slot]
+	if place := shelf.place(slotOf(n.Connection)); place != nil {
+		l = *place
 	}
 	shelf.mu.Unlock()
 	if l == nil || l.id.connection != n.Connection {
@@ -131,7 +170,7 @@ func (t *linkTable) forget(l *nativeLink) {
 	l.onGone(nil)
 	shelf := &t.shelves[l.id.worker]
 	shelf.mu.Lock()
-	if place := &shelf.links[slotOf(l.id.connection)]; *place == l {
+	if place := shelf.place(slotOf(l.id.connection)); *place == l {
 		*place = nil
 	}
 	shelf.mu.Unlock()
@@ -175,16 +214,10 @@ func (t *linkTable) yield(worker uint32) {
 // workers have ended.
 func (t *linkTable) closeAll() {
 	for i := range t.shelves {
-		shelf := &t.shelves[i]
-		shelf.mu.Lock()
-		links := append([]*nativeLink(nil), shelf.links...)
-		shelf.mu.Unlock()
-		for _, l := range links {
-			if l != nil {
-				l.peerGone(true)
-				l.reading.wake()
-				l.writing.wake()
-			}
+		for _, l := range t.shelves[i].all() {
+			l.peerGone(true)
+			l.reading.wake()
+			l.writing.wake()
 		}
 	}
 }
