@@ -37,6 +37,6 @@ ip link set lo up
 
 # The records have a serial line of their own, so that no message of the kernel falls into them.
 cd /opt
-./noprobe ./kit -no-build -bin bin -profile vm -loads memory -servers "$SERVER" -connections "$CONNECTIONS" \
+./noprobe ./kit -no-build -bin bin -profile vm -loads "$LOAD" -servers "$SERVER" -connections "$CONNECTIONS" \
   -seconds "$LOAD_SECONDS" -out - >/dev/ttyS1 2>/dev/console </dev/null || echo "kit: status $?"
 poweroff -f

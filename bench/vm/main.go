@@ -28,6 +28,7 @@ type settings struct {
 	source      string
 	out         string
 	servers     string
+	loads       string
 	connections int
 	seconds     int
 	memoryMB    int
@@ -41,6 +42,7 @@ func main() {
 	flag.StringVar(&set.source, "source", ".", "`folder` of the module bench")
 	flag.StringVar(&set.out, "out", "", "`file` that the records go to, JSON lines; report/vm.jsonl unless given")
 	flag.StringVar(&set.servers, "servers", "kourier-fast,kourier-handler,nethttp,fasthttp,hyper", "`names` of the servers, separated by commas")
+	flag.StringVar(&set.loads, "loads", record.LoadMemory, "`names` of the loads, separated by commas: memory and idle; each gets a machine")
 	flag.IntVar(&set.connections, "connections", connectionsMax, "`number` of connections")
 	flag.IntVar(&set.seconds, "seconds", 120, "`seconds` of load")
 	flag.IntVar(&set.memoryMB, "memory", 16_000, "a machine's memory in `MiB`; what it does not touch is not taken")
@@ -95,25 +97,38 @@ func run(ctx context.Context, set settings) error {
 	return errors.Join(err, out.Close())
 }
 
-// measureAll boots a machine for each server, so that no kernel has served another one before. A server that fails does
+// pairs are the loads and servers that are measured, in order.
+func pairs(set settings) [][2]string {
+	var all [][2]string
+	for _, load := range strings.Split(set.loads, ",") {
+		for _, server := range strings.Split(set.servers, ",") {
+			all = append(all, [2]string{load, server})
+		}
+	}
+	return all
+}
+
+// measureAll boots a machine for each server and load, so that no kernel has served another one before. A server that fails does
 // not keep the others from being measured.
 func measureAll(ctx context.Context, set settings, m machine, build string, out io.Writer) error {
 	var faults []error
 	begun := false
-	for _, server := range strings.Split(set.servers, ",") {
+	for _, pair := range pairs(set) {
+		load, server := pair[0], pair[1]
 		m.console = filepath.Join(build, server+".log")
 		m.environment = []string{
+			"LOAD=" + load,
 			"SERVER=" + server,
 			fmt.Sprintf("CONNECTIONS=%d", set.connections),
 			fmt.Sprintf("LOAD_SECONDS=%d", set.seconds),
 		}
-		log.Printf("%s, %v at most; %s is the machine's console", server, set.limit, m.console)
+		log.Printf("%s, %s, %v at most; %s is the machine's console", load, server, set.limit, m.console)
 		facts, run, err := m.measure(ctx, set.limit)
 		if err == nil {
 			err = check(run, set.connections)
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", server, err))
+			faults = append(faults, fmt.Errorf("%s, %s: %w", load, server, err))
 			continue
 		}
 		if !begun {
