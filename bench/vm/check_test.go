@@ -12,6 +12,7 @@ import (
 func goodRun() record.Run {
 	return record.Run{
 		Server:      "a",
+		Load:        record.LoadMemory,
 		Connections: 100,
 		Requests:    40,
 		Drained:     60,
@@ -42,6 +43,6 @@ func TestARunInWhichAConnectionIsMissingDoesNotCount(t *testing.T) {
 }
 
 func TestTheCostOfAConnectionIsWhatItAddsToTheStart(t *testing.T) {
-	require.Equal(t, "a, 100 connections: VmHWM 8.0 MB (6.0 without connections, 20000 bytes for each); "+
+	require.Equal(t, "memory, a, 100 connections: VmHWM 8.0 MB (6.0 without connections, 20000 bytes for each); "+
 		"VmPeak 90.0 MB (70.0 without); idle Pss 5.5 MB (5000 bytes for each)", describe(goodRun()))
 }
