@@ -22,7 +22,10 @@ func main() {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /hello", hello)
-	mux.Handle("/", app.Handler())
+	others := app.Handler()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		others.ServeHTTP(struct{ http.ResponseWriter }{w}, r) // its ReadFrom answers 500 to what is no file
+	})
 	logging.SetLevel(logging.LevelError) // it tells of its start on standard output otherwise
 	engine := nbhttp.NewEngine(nbhttp.Config{
 		Network:       "tcp",
