@@ -119,7 +119,8 @@ int worker::wait(struct epoll_event *events, int timeout_ms) {
   if (count != 0) return count;
   view_.count = 0;
   view_.notice_count = 0;
-  view_.wait_ms = timeout_ms < 0 ? KR_WAIT_FOREVER : static_cast<uint32_t>(timeout_ms);
+  view_.wait_ms = KR_WAIT_FOREVER;
+  if (timeout_ms >= 0) view_.wait_ms = static_cast<uint32_t>(timeout_ms);
   common_->on_batch(common_->ctx, &view_);
   view_.wait_ms = 0;
   counters_.syscalls.add(1);
