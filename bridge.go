@@ -20,6 +20,8 @@ package kourier
 // #cgo nocallback kr_link_trailer
 // #cgo noescape kr_link_write
 // #cgo nocallback kr_link_write
+// #cgo noescape kr_link_room
+// #cgo nocallback kr_link_room
 // #cgo noescape kr_link_send_file
 // #cgo nocallback kr_link_send_file
 // #cgo nocallback kr_link_release
@@ -331,6 +333,13 @@ func (c *core) linkWrite(id linkID, head, body []byte) (n int, status int32) {
 		(*C.char)(unsafe.Pointer(unsafe.SliceData(head))), C.size_t(len(head)),
 		(*C.char)(unsafe.Pointer(unsafe.SliceData(body))), C.size_t(len(body)), &size))
 	return int(size), status
+}
+
+// linkRoom returns math.MaxInt where the kernel does not tell.
+func (c *core) linkRoom(id linkID) (size int, status int32) {
+	var room C.size_t
+	status = int32(C.kr_link_room(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection), &room))
+	return int(min(uint64(room), math.MaxInt)), status
 }
 
 func (c *core) linkSendFile(id linkID, file uintptr, offset *int64, size int64) (status int32) {

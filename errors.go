@@ -27,6 +27,9 @@ var (
 	ErrRequestDone = errors.New("kourier: request already finished")
 )
 
+// errBlocked is returned for what would have to be waited for.
+var errBlocked = errors.New("kourier: nothing has come")
+
 // errPeerGone is returned by writes once the connection is lost.
 var errPeerGone = fmt.Errorf("kourier: the connection of this request: %w", net.ErrClosed)
 

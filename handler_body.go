@@ -40,16 +40,94 @@ type requestBody struct {
 // handler has returned, a [*http.MaxBytesError] beyond Config.MaxBodyBytes, and
 // one that wraps [os.ErrDeadlineExceeded] after the read deadline.
 func (b *requestBody) Read(p []byte) (int, error) {
+	if err := b.begin(); err != nil {
+		return 0, err
+	}
+	defer b.mu.Unlock()
+	return b.fillTrailer(b.read(p))
+}
+
+// WriteTo writes the rest of the body to w, for io.Copy. While nothing comes it holds
+// no buffer. The error is w's or one of those of Read.
+func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
+	var n int64
+	for {
+		size, err := b.writeSome(w)
+		n += int64(size)
+		switch {
+		case errors.Is(err, errBlocked):
+			err = b.await()
+		case errors.Is(err, errBodyEnd):
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// errBodyEnd is what writeSome returns in place of io.EOF, which may be the writer's error.
+var errBodyEnd = errors.New("kourier: end of the body")
+
+// writeSome writes what has come of the body, at most copySize bytes, to w.
+func (b *requestBody) writeSome(w io.Writer) (int, error) {
+	buffer := copyBuffers.Get().(*[copySize]byte)
+	defer copyBuffers.Put(buffer)
+	got, err := b.readSome(buffer[:])
+	if got == 0 {
+		return 0, err
+	}
+	put, errWrite := w.Write(buffer[:got])
+	if errWrite == nil && put != got {
+		errWrite = io.ErrShortWrite
+	}
+	if errWrite != nil {
+		err = errWrite
+	}
+	return put, err
+}
+
+// readSome is Read, but does not wait: the error is errBlocked then, and errBodyEnd in place of io.EOF.
+func (b *requestBody) readSome(p []byte) (int, error) {
+	if err := b.begin(); err != nil {
+		return 0, err
+	}
+	defer b.mu.Unlock()
+	n, err := b.fillTrailer(b.tryRead(p))
+	if errors.Is(err, io.EOF) {
+		err = errBodyEnd
+	}
+	return n, err
+}
+
+// await waits for what readSome has not found.
+func (b *requestBody) await() error {
+	if err := b.begin(); err != nil {
+		return err
+	}
+	defer b.mu.Unlock()
+	if b.link == nil || b.err != nil { // hijacked since, or read by another goroutine
+		return nil
+	}
+	return b.keep(b.link.awaitBody())
+}
+
+// begin locks b.mu for who wants to read, unless b is closed.
+func (b *requestBody) begin() error {
 	if b.closed.Load() {
-		return 0, http.ErrBodyReadAfterClose
+		return http.ErrBodyReadAfterClose
 	}
 	b.writer.sendContinue()
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.closed.Load() {
-		return 0, http.ErrBodyReadAfterClose
+		b.mu.Unlock()
+		return http.ErrBodyReadAfterClose
 	}
-	n, err := b.read(p)
+	return nil
+}
+
+// fillTrailer fills Request.Trailer if err says that the body has ended. b.mu is held.
+func (b *requestBody) fillTrailer(n int, err error) (int, error) {
 	if errors.Is(err, io.EOF) && b.trailer != "" {
 		addTrailer(b.writer.request, b.trailer)
 		b.trailer = ""
@@ -64,7 +142,20 @@ func (b *requestBody) Close() error {
 }
 
 // read reads whether b is closed or not. b.mu is held.
-func (b *requestBody) read(p []byte) (n int, err error) {
+func (b *requestBody) read(p []byte) (int, error) {
+	for {
+		n, err := b.tryRead(p)
+		if !errors.Is(err, errBlocked) {
+			return n, err
+		}
+		if err := b.keep(b.link.awaitBody()); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// tryRead is read, with errBlocked in place of waiting for the link.
+func (b *requestBody) tryRead(p []byte) (n int, err error) {
 	if b.err != nil {
 		return 0, b.err
 	}
@@ -84,7 +175,10 @@ func (b *requestBody) read(p []byte) (n int, err error) {
 	if b.stream != nil {
 		n, err = b.stream.Read(p)
 	} else {
-		n, err = b.link.readBody(p)
+		n, err = b.link.tryReadBody(p)
+	}
+	if errors.Is(err, errBlocked) {
+		return n, err
 	}
 	if b.left >= 0 {
 		b.left -= int64(n)

@@ -2,6 +2,7 @@ package kourier
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,8 +51,20 @@ func (s *handlerServer) answer(reader *bufio.Reader) answer {
 
 // c.2 36: whole or in parts, sized or chunked.
 func TestBodiesAreReadWhole(t *testing.T) {
+	t.Run("Read", func(t *testing.T) { bodiesAreReadWhole(t, io.ReadAll) })
+	t.Run("WriteTo", func(t *testing.T) {
+		bodiesAreReadWhole(t, func(r io.Reader) ([]byte, error) {
+			var body bytes.Buffer
+			n, err := r.(io.WriterTo).WriteTo(&body)
+			require.EqualValues(t, n, body.Len())
+			return body.Bytes(), err
+		})
+	})
+}
+
+func bodiesAreReadWhole(t *testing.T, readAll func(io.Reader) ([]byte, error)) {
 	echo := func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
+		body, err := readAll(r.Body)
 		require.NoError(t, err)
 		n, err := r.Body.Read(make([]byte, 1))
 		require.Zero(t, n)
@@ -78,6 +91,35 @@ func TestBodiesAreReadWhole(t *testing.T) {
 				require.Equal(t, string(body), s.answer(reader).text)
 			}
 		}
+	}
+}
+
+// A writerFunc writes as it is told to.
+type writerFunc func(p []byte) (int, error)
+
+func (w writerFunc) Write(p []byte) (int, error) { return w(p) }
+
+func TestACopyOfABodyEndsAsItsWriterDoes(t *testing.T) {
+	var failure error
+	s := newHandlerServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(writerFunc(func(p []byte) (int, error) { return 1, failure }), r.Body)
+		require.EqualValues(t, 1, n)
+		if failure == nil {
+			failure = io.ErrShortWrite
+		}
+		require.Equal(t, failure, err)
+		rest, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		require.Equal(t, "y", string(rest), "what was not read yet is still there")
+		require.NoError(t, r.Body.Close())
+		_, err = io.Copy(io.Discard, r.Body)
+		require.Equal(t, http.ErrBodyReadAfterClose, err)
+	})
+	conn, reader := s.send("")
+	for _, failure = range []error{nil, io.EOF, io.ErrClosedPipe} {
+		_, err := io.WriteString(conn, postSized(copySize+1)+string(sized(copySize))+"y")
+		require.NoError(t, err)
+		require.Equal(t, 200, s.answer(reader).StatusCode)
 	}
 }
 

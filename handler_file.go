@@ -16,8 +16,11 @@ var errNoSendFile = errors.New("kourier: this file must be copied")
 // the process, in bytes: a smaller one goes out with its head in one call.
 const sendFileMin = 32 << 10
 
+// copySize is how much ReadFrom reads at once of what it must copy, in bytes.
+const copySize = 32 << 10
+
 // copyBuffers are for ReadFrom.
-var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
 
 // ReadFrom copies the body from source until its end. A regular file, also one
 // within an io.LimitedReader, goes from the kernel's cache to the socket.
@@ -32,9 +35,25 @@ func (w *responseWriter) ReadFrom(source io.Reader) (n int64, err error) {
 	return n + copied, err
 }
 
-// copyFrom copies through the process.
+// copyFrom copies through the process. While the client does not read it holds no
+// buffer: after the first copySize bytes it fills one only where the socket has room.
 func (w *responseWriter) copyFrom(source io.Reader) (n int64, err error) {
-	buffer := copyBuffers.Get().(*[32 << 10]byte)
+	room := copySize
+	for more := true; more && err == nil; {
+		var copied int64
+		copied, more, err = w.copySome(source, room)
+		n += copied
+		if more && err == nil {
+			room, err = w.awaitRoom()
+		}
+	}
+	return n, err
+}
+
+// copySome copies size bytes, and up to a buffer's more, but something. It reports whether source
+// may have more.
+func (w *responseWriter) copySome(source io.Reader, size int) (n int64, more bool, err error) {
+	buffer := copyBuffers.Get().(*[copySize]byte)
 	defer copyBuffers.Put(buffer)
 	for {
 		got, readErr := source.Read(buffer[:])
@@ -42,16 +61,35 @@ func (w *responseWriter) copyFrom(source io.Reader) (n int64, err error) {
 			put, err := w.Write(buffer[:got])
 			n += int64(put)
 			if err != nil {
-				return n, err
+				return n, false, err
 			}
 		}
 		switch {
 		case errors.Is(readErr, io.EOF):
-			return n, nil
+			return n, false, nil
 		case readErr != nil:
-			return n, readErr
+			return n, false, readErr
+		case n >= int64(size):
+			return n, true, nil
 		}
 	}
+}
+
+// awaitRoom returns how much may be written before the socket is to be asked again:
+// half of what it has room for, since what it holds takes more than its size there.
+func (w *responseWriter) awaitRoom() (int, error) {
+	if w.done.Load() { // without the lock, which another connection may hold by then
+		return 0, nil // the next Write says so
+	}
+	s := w.sender
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.done.Load() || w.hijacked || s.err != nil {
+		return 0, nil
+	}
+	room, err := s.link.room()
+	s.err = err
+	return room / 2, err
 }
 
 // fileOf returns the regular file that source is or limits, and how many bytes

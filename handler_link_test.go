@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -37,13 +38,20 @@ type streamLink struct {
 	writes    int
 	writeErr  error
 	released  chan uint32
-	refusal   error // what readBody returns in place of data
+	refusal   error // what tryReadBody returns in place of data
 	lost      error // what readTrailer returns in place of lines
 	sentFiles int64
+	blocked   bool          // what tryReadBody said last
 	reads     chan struct{} // if set, gets a value before each read of the body
 }
 
-func (l *streamLink) readBody(p []byte) (int, error) {
+func (l *streamLink) awaitBody() error { return nil }
+
+// tryReadBody does not find anything at every other call.
+func (l *streamLink) tryReadBody(p []byte) (int, error) {
+	if l.blocked = !l.blocked; l.blocked {
+		return 0, errBlocked
+	}
 	if l.reads != nil {
 		l.reads <- struct{}{}
 	}
@@ -71,6 +79,8 @@ func (l *streamLink) write(head, body []byte) (int, error) {
 	}
 	return l.conn.Write(append(bytes.Clone(head), body...))
 }
+
+func (l *streamLink) room() (int, error) { return math.MaxInt, nil }
 
 func (l *streamLink) sendFile(f *os.File, size int64) (int64, error) {
 	if !l.sendOK {
@@ -284,7 +294,7 @@ func readHanded(t *testing.T, l *streamLink) *handed {
 	return h
 }
 
-// openBody has readBody read the body of raw.
+// openBody has tryReadBody read the body of raw.
 func (l *streamLink) openBody(raw *abi.Request) {
 	if raw.Flags&abi.RequestChunked != 0 {
 		l.trailer = &trailerReader{from: l.input}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -459,14 +460,16 @@ type memoryLink struct {
 
 var memoryRemote = netip.MustParseAddrPort("192.0.2.1:54321")
 
-func (l *memoryLink) readBody([]byte) (int, error) { return 0, io.EOF }
-func (l *memoryLink) readTrailer() (string, error) { return "", nil }
+func (l *memoryLink) tryReadBody([]byte) (int, error) { return 0, io.EOF }
+func (l *memoryLink) awaitBody() error                { return nil }
+func (l *memoryLink) readTrailer() (string, error)    { return "", nil }
 
 func (l *memoryLink) age() time.Duration { return 0 }
 func (l *memoryLink) write(head, body []byte) (int, error) {
 	l.sent += len(head) + len(body)
 	return len(head) + len(body), nil
 }
+func (l *memoryLink) room() (int, error)                      { return math.MaxInt, nil }
 func (l *memoryLink) sendFile(*os.File, int64) (int64, error) { return 0, errNoSendFile }
 func (l *memoryLink) setReadDeadline(time.Time)               {}
 func (l *memoryLink) setWriteDeadline(time.Time)              {}

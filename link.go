@@ -9,18 +9,23 @@ import (
 
 // A link is a connection of the core that a goroutine has taken over, with some
 // of its requests, to answer them and give it back. It is used by one goroutine
-// at a time, but for readBody, readTrailer, setReadDeadline, setWriteDeadline and the
+// at a time, but for tryReadBody, awaitBody, readTrailer, setReadDeadline, setWriteDeadline and the
 // addresses, which may run beside anything. Its calls block like those of a
 // net.Conn, and end with an error that wraps net.ErrClosed when the server closes.
 type link interface {
-	// readBody reads the body of the request that abi.RequestBodyOpen marks,
-	// without its framing. At its end: 0, io.EOF. io.ErrUnexpectedEOF when the
+	// tryReadBody reads the body of the request that abi.RequestBodyOpen marks,
+	// without its framing. errBlocked where nothing of it has come: then awaitBody
+	// waits for some. At its end: 0, io.EOF. io.ErrUnexpectedEOF when the
 	// peer has gone before; a *bodyError when the framing is broken or the body too
 	// large; os.ErrDeadlineExceeded after the read deadline, or when the body comes
 	// more slowly than Config.MinBodyRate. After an error, the same again, but after a deadline that was moved.
-	readBody(p []byte) (int, error)
+	tryReadBody(p []byte) (int, error)
 
-	// readTrailer returns the trailer section of a chunked body that readBody has
+	// awaitBody waits for what tryReadBody has not found, and may return without. Its
+	// errors are those of deadline and rate.
+	awaitBody() error
+
+	// readTrailer returns the trailer section of a chunked body that tryReadBody has
 	// read to its end: checked field lines, each with its CRLF.
 	readTrailer() (lines string, err error)
 
@@ -32,6 +37,10 @@ type link interface {
 	// slowly than Config.MinDrainRate, or one that wraps net.ErrClosed once the
 	// connection is lost. n counts what was handed to the kernel.
 	write(head, body []byte) (n int, err error)
+
+	// room waits until the socket takes a good part of what it holds, and returns about
+	// how many bytes write can send without waiting. Its errors are those of write.
+	room() (int, error)
 
 	// sendFile sends size bytes of f from its offset on, which it advances, without
 	// copying them through the process. errNoSendFile, and n 0, when f is not a file of that kind.

@@ -69,6 +69,45 @@ func TestWritersToAReaderThatStopsHoldNothing(t *testing.T) {
 	mustNotGrow(t, before)
 }
 
+// A copy to or from a client that has stopped holds no buffer.
+func TestCopiesThatWaitHoldNoBuffer(t *testing.T) {
+	mustHoldNoBuffer(t, "awaitRoom", helloRequest, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.CopyN(w, endless{}, 1<<30)
+	})
+	mustHoldNoBuffer(t, "awaitBody", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\nbody", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+}
+
+// mustHoldNoBuffer has many clients ask and stop, until handler waits for each of them in waiting.
+func mustHoldNoBuffer(t *testing.T, waiting, asked string, handler http.HandlerFunc) {
+	const copies = 100
+	srv := &kourier.Server{Handler: handler}
+	address := engine{network: "tcp"}.serving(t, srv)
+	run := func() (held footprint) {
+		var clients []*peer
+		for range copies {
+			clients = append(clients, dialNarrow(t, address).send(asked))
+		}
+		eventually(t, func() bool { return strings.Count(serverStacks(), waiting+"(") == copies }, "all wait")
+		held = measure(t)
+		for _, p := range clients {
+			p.vanish()
+		}
+		eventually(t, func() bool { return hasNone(srv.Stats()) }, "all are free")
+		return held
+	}
+	run()
+	before := measure(t)
+	require.Less(t, run().heap, before.heap+copies*16<<10, "less than a buffer each")
+	mustNotGrow(t, before)
+}
+
+// endless is a source without end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
 func TestPanicsOfHandlersLeaveNothing(t *testing.T) {
 	var logged atomic.Int64
 	srv := &kourier.Server{

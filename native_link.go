@@ -148,40 +148,41 @@ func (w *waiter) credit(n int) {
 func (l *nativeLink) setReadDeadline(t time.Time)  { l.reading.setDeadline(t) }
 func (l *nativeLink) setWriteDeadline(t time.Time) { l.writing.setDeadline(t) }
 
-func (l *nativeLink) readBody(p []byte) (int, error) {
+func (l *nativeLink) tryReadBody(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	if l.reading.expired() {
 		return 0, os.ErrDeadlineExceeded
 	}
-	for {
-		if l.ended.Load() {
+	if l.ended.Load() {
+		return 0, errPeerGone
+	}
+	n, code, status := l.core.linkRead(l.id, p)
+	switch status {
+	case abi.OK:
+		if n == 0 {
+			return 0, io.EOF
+		}
+		received()
+		l.reading.credit(n)
+		l.table.bytesIn.Add(uint64(n))
+		return n, nil
+	case abi.ErrBlocked:
+		return 0, errBlocked
+	case abi.ErrRefused:
+		return 0, &bodyError{code}
+	default:
+		if l.closed() {
 			return 0, errPeerGone
 		}
-		n, code, status := l.core.linkRead(l.id, p)
-		switch status {
-		case abi.OK:
-			if n == 0 {
-				return 0, io.EOF
-			}
-			received()
-			l.reading.credit(n)
-			l.table.bytesIn.Add(uint64(n))
-			return n, nil
-		case abi.ErrBlocked:
-			if _, err := l.reading.wait(0); err != nil {
-				return 0, err
-			}
-		case abi.ErrRefused:
-			return 0, &bodyError{code}
-		default:
-			if l.closed() {
-				return 0, errPeerGone
-			}
-			return 0, io.ErrUnexpectedEOF
-		}
+		return 0, io.ErrUnexpectedEOF
 	}
+}
+
+func (l *nativeLink) awaitBody() error {
+	_, err := l.reading.wait(0)
+	return err
 }
 
 func (l *nativeLink) age() time.Duration {
@@ -226,6 +227,28 @@ func (l *nativeLink) write(head, body []byte) (n int, err error) {
 			}
 		default:
 			return n, errPeerGone
+		}
+	}
+}
+
+func (l *nativeLink) room() (int, error) {
+	if l.writing.expired() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	for {
+		if l.ended.Load() {
+			return 0, errPeerGone
+		}
+		size, status := l.core.linkRoom(l.id)
+		switch status {
+		case abi.OK:
+			return size, nil
+		case abi.ErrBlocked:
+			if err := l.waitWritable(); err != nil {
+				return 0, err
+			}
+		default:
+			return 0, errPeerGone
 		}
 	}
 }

@@ -76,6 +76,10 @@ kr_status kr_link_write(kr_core *core, uint32_t worker, uint64_t connection, con
   return core->engine.worker_at(worker)->link_write(connection, head, head_size, body, body_size, size_out);
 }
 
+kr_status kr_link_room(kr_core *core, uint32_t worker, uint64_t connection, size_t *size_out) {
+  return core->engine.worker_at(worker)->link_room(connection, size_out);
+}
+
 kr_status kr_link_send_file(kr_core *core, uint32_t worker, uint64_t connection, int file, int64_t *offset,
                             size_t size) {
   return core->engine.worker_at(worker)->link_send_file(connection, file, offset, size);

@@ -179,6 +179,16 @@ kr_status worker::link_write(uint64_t id, const char *head, size_t head_size, co
   return KR_OK;
 }
 
+kr_status worker::link_room(uint64_t id, size_t *size_out) {
+  *size_out = 0;
+  connection *c = link_of(id);
+  if (c == nullptr) return KR_ERR_CLOSED;
+  const int room = kernel_->send_room(c->fd);
+  if (room == 0) return link_blocked(c, kAskWrite);
+  *size_out = room < 0 ? SIZE_MAX : static_cast<size_t>(room);
+  return KR_OK;
+}
+
 kr_status worker::link_send_file(uint64_t id, int file, int64_t *offset, size_t size) {
   connection *c = link_of(id);
   if (c == nullptr) return KR_ERR_CLOSED;

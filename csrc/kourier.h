@@ -121,7 +121,7 @@ typedef struct kr_request {
 /* Bits of kr_notice.kinds. */
 enum {
   KR_NOTICE_READABLE = 1, /* after KR_ERR_BLOCKED from kr_link_read: try again */
-  KR_NOTICE_WRITABLE = 2, /* after KR_ERR_BLOCKED from kr_link_write or kr_link_send_file: try again */
+  KR_NOTICE_WRITABLE = 2, /* after KR_ERR_BLOCKED from kr_link_write, _room or _send_file: try again */
   KR_NOTICE_GONE = 4,     /* the peer has closed, or its half: nothing more will come, also no other notice but
                              those that KR_ERR_BLOCKED promises. What it has sent before can still be read. Once */
   KR_NOTICE_OPENED = 8,   /* with kr_config.notify_conns: a connection was accepted */
@@ -205,7 +205,7 @@ kr_status kr_batch_write(kr_batch *batch, uint32_t index, const char *data, size
  * kr_link_release or kr_link_detach the core does nothing with it but watch for its
  * peer. The functions below are for links only; any thread may call them, also before
  * on_batch has returned, one thread at a time, but for kr_link_read and
- * kr_link_trailer, of which one may run beside kr_link_write and kr_link_send_file.
+ * kr_link_trailer, of which one may run beside kr_link_write, _room and _send_file.
  * Nothing may run beside the call that ends the link. `worker` and `connection` are
  * those of the batch and the request. They do not block, and fail with KR_ERR_CLOSED
  * once kr_interrupt has been called. */
@@ -234,6 +234,11 @@ kr_status kr_link_trailer(kr_core *core, uint32_t worker, uint64_t connection, c
  * together; KR_NOTICE_WRITABLE will come. KR_ERR_CLOSED: the connection is lost. */
 kr_status kr_link_write(kr_core *core, uint32_t worker, uint64_t connection, const char *head, size_t head_size,
                         const char *body, size_t body_size, size_t *size_out);
+
+/* KR_OK: *size_out bytes, or nearly as many, can be sent without waiting; SIZE_MAX
+ * where the kernel does not tell. KR_ERR_BLOCKED: none, or few; KR_NOTICE_WRITABLE
+ * will come. KR_ERR_CLOSED as for kr_link_write. */
+kr_status kr_link_room(kr_core *core, uint32_t worker, uint64_t connection, size_t *size_out);
 
 /* Sends `size` bytes of an open file from *offset on, which it advances. KR_OK: all;
  * KR_ERR_BLOCKED: a part; KR_NOTICE_WRITABLE will come. KR_ERR_INVALID: the file

@@ -2,6 +2,7 @@
 
 #include "net_system.h"
 
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -34,6 +35,17 @@ int socket_unsent_size(int fd) {
   return ::ioctl(fd, SIOCOUTQ, &size) == 0 ? size : -1;
 }
 
+// A socket of TCP is writable, for epoll too, if what it has room for is at least half of what it holds.
+int socket_send_room(int fd) {
+  uint32_t memory[SK_MEMINFO_VARS] = {};
+  socklen_t size = sizeof(memory);
+  if (::getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &size) != 0) return -1;
+  const uint32_t capacity = memory[SK_MEMINFO_SNDBUF];
+  const uint32_t held = memory[SK_MEMINFO_WMEM_QUEUED];
+  if (held >= capacity || capacity - held < held / 2) return 0;
+  return static_cast<int>(capacity - held);
+}
+
 bool socket_is_readable(int fd) {
   struct pollfd wanted = {fd, POLLIN, 0};
   return ::poll(&wanted, 1, 0) > 0;
@@ -52,6 +64,7 @@ const system kKernel = {
     ::close,
     socket_reset_on_close,
     socket_unsent_size,
+    socket_send_room,
     socket_is_readable,
     monotonic_ms,
     wall_seconds,

@@ -84,7 +84,10 @@ func run(ctx context.Context, set settings) error {
 		return err
 	}
 	if set.seconds != 0 {
-		chosen.memorySeconds = set.seconds
+		chosen.memory = slices.Clone(chosen.memory)
+		for i := range chosen.memory {
+			chosen.memory[i].seconds = set.seconds
+		}
 	}
 	limits, err := readLimits("/proc")
 	if err != nil {

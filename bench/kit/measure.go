@@ -75,6 +75,10 @@ func wait(ctx context.Context, d time.Duration) error {
 // withLoader fills run with what our loader does to the server.
 func (b bench) withLoader(ctx context.Context, r *running, with step, run *record.Run) error {
 	if with.attacked() {
+		// What clients that read take for good of what the slow readers ask for is no attack's doing.
+		if err := b.download(ctx, r, with); err != nil {
+			return err
+		}
 		alone := with
 		alone.slowHeads, alone.slowReaders = 0, 0
 		var before record.Run
@@ -118,6 +122,17 @@ func (b bench) withLoader(ctx context.Context, r *running, with step, run *recor
 		run.Attack.Closed, run.Attack.ConnectErrors = result.Attack.Closed, result.Attack.ConnectErrors
 	}
 	return nil
+}
+
+// download has as many clients as there are slow readers ask for what those ask for, and read it.
+func (b bench) download(ctx context.Context, r *running, with step) error {
+	readers := step{mode: record.LoadDownload, connections: with.slowReaders, seconds: 1, size: with.size}
+	l, err := startLoader(ctx, filepath.Join(b.bin, "load"), b.loadCores, loaderArguments(readers, r.port, b.slowdown))
+	if err != nil {
+		return err
+	}
+	_, err = l.end()
+	return err
 }
 
 // watch looks at the server while the loader goes from phase to phase.

@@ -34,6 +34,10 @@ func (s step) needsMore() bool {
 	return s.load == record.LoadUpload || s.load == record.LoadDownload || s.slowReaders > 0
 }
 
+// A crowd is a number of connections and for how many seconds they ask: long enough for the slowest server to answer each
+// of them four times.
+type crowd struct{ connections, seconds int }
+
 // A profile is how much is measured.
 type profile struct {
 	name           string
@@ -41,9 +45,8 @@ type profile struct {
 	rounds         int
 	settle         time.Duration // before memory is looked at after a load, for servers that give it back late
 	warmSeconds    int           // of wrk before what wrk measures
-	memory         []int         // numbers of connections
-	memorySeconds  int
-	idle           []int
+	memory         []crowd
+	idle           []int    // numbers of connections
 	throughput     [][2]int // connections and depth
 	seconds        int      // of all other loads
 	rate           int
@@ -68,8 +71,7 @@ var profiles = []profile{
 		folder:         "../build/bench-smoke",
 		rounds:         1,
 		settle:         100 * time.Millisecond,
-		memory:         []int{50, 100},
-		memorySeconds:  1,
+		memory:         []crowd{{50, 1}, {100, 1}},
 		idle:           []int{100},
 		throughput:     [][2]int{{10, 16}},
 		seconds:        1,
@@ -87,8 +89,7 @@ var profiles = []profile{
 		folder:         "report",
 		rounds:         3,
 		settle:         300 * time.Millisecond,
-		memory:         []int{5000, 19000},
-		memorySeconds:  4,
+		memory:         []crowd{{5000, 1}, {19_000, 5}},
 		idle:           []int{19000},
 		throughput:     [][2]int{{64, 1}, {64, 256}, {1000, 1}},
 		seconds:        1,
@@ -102,14 +103,15 @@ var profiles = []profile{
 		slowdown:       1,
 	},
 	{
-		name:          "full",
-		folder:        "report",
-		rounds:        3,
-		settle:        2 * time.Second,
-		warmSeconds:   1,
-		memory:        []int{1000, 5000, 19_000, 50_000, 100_000, 200_000, published},
-		memorySeconds: 10,
-		idle:          []int{1000, 19_000, 100_000, published},
+		name:        "full",
+		folder:      "report",
+		rounds:      3,
+		settle:      2 * time.Second,
+		warmSeconds: 1,
+		memory: []crowd{
+			{1000, 5}, {5000, 5}, {19_000, 10}, {50_000, 20}, {100_000, 30}, {200_000, 60}, {published, 120},
+		},
+		idle: []int{1000, 19_000, 100_000, published},
 		throughput: [][2]int{
 			{64, 1}, {512, 1}, {1000, 1}, {64, 16}, {512, 16}, {1000, 16}, {64, 256}, {512, 256}, {1000, 256},
 		},
@@ -124,16 +126,15 @@ var profiles = []profile{
 		slowdown:       1,
 	},
 	{
-		name:          record.ProfileVM, // of ../vm, whose processor may be emulated
-		folder:        "report",
-		rounds:        1,
-		settle:        5 * time.Second,
-		memory:        []int{published},
-		memorySeconds: 120,
-		idle:          []int{published},
-		seconds:       60,
-		size:          1 << 20,
-		slowdown:      60,
+		name:     record.ProfileVM, // of ../vm, whose processor may be emulated
+		folder:   "report",
+		rounds:   1,
+		settle:   5 * time.Second,
+		memory:   []crowd{{published, 120}},
+		idle:     []int{published},
+		seconds:  60,
+		size:     1 << 20,
+		slowdown: 60,
 	},
 }
 
@@ -155,8 +156,12 @@ const openConnections = 256
 // replaced by it.
 func (p profile) steps(most int) []step {
 	var steps []step
-	for _, n := range reachable(p.memory, most) {
-		steps = append(steps, step{load: record.LoadMemory, mode: "memory", connections: n, depth: 1, seconds: p.memorySeconds})
+	for _, each := range p.memory {
+		n := min(each.connections, most)
+		steps = append(steps, step{load: record.LoadMemory, mode: "memory", connections: n, depth: 1, seconds: each.seconds})
+		if n == most {
+			break
+		}
 	}
 	for _, n := range reachable(p.idle, most) {
 		steps = append(steps, step{load: record.LoadIdle, mode: "idle", connections: n, depth: 1, seconds: 1})
@@ -182,7 +187,13 @@ func (p profile) steps(most int) []step {
 }
 
 // connectionsMax is the most connections that the profile would make.
-func (p profile) connectionsMax() int { return max(slices.Max(p.memory), slices.Max(p.idle)) }
+func (p profile) connectionsMax() int {
+	most := slices.Max(p.idle)
+	for _, each := range p.memory {
+		most = max(most, each.connections)
+	}
+	return most
+}
 
 // reachable returns the counts that do not exceed most and, if any does, most itself.
 func reachable(counts []int, most int) []int {

@@ -723,6 +723,41 @@ TEST_F(LinkTest, TellsThatABlockedWriteCanGoOn) {
   EXPECT_EQ(answer_text("/2"), c.read());
 }
 
+// Who finds no room is told when the socket is writable, and not before.
+TEST_F(LinkTest, TellsWhenThereIsRoom) {
+  client c = connect(4096);
+  c.send(get("/"));
+  turn();
+  const link l = taken();
+  size_t room = 0;
+  fake_kernel::room = 1000;
+  EXPECT_EQ(KR_OK, worker_->link_room(l.id, &room));
+  EXPECT_EQ(1000u, room);
+  fake_kernel::room = -2;
+  EXPECT_EQ(KR_OK, worker_->link_room(l.id, &room));
+  EXPECT_EQ(SIZE_MAX, room) << "nobody knows";
+  turn();
+  EXPECT_EQ(0u, told(l.id));
+  const std::string text(1 << 20, 'x');
+  ASSERT_EQ(KR_ERR_BLOCKED, write(l.id, text));
+  std::string received = c.read();
+  turn();
+  ASSERT_EQ(static_cast<uint32_t>(KR_NOTICE_WRITABLE), told(l.id));
+  ASSERT_EQ(KR_ERR_BLOCKED, write(l.id, text));
+  fake_kernel::room = 0;
+  EXPECT_EQ(KR_ERR_BLOCKED, worker_->link_room(l.id, &room));
+  EXPECT_EQ(0u, room);
+  turn();
+  expect_rest();
+  EXPECT_EQ(0u, told(l.id));
+  received += c.read();
+  turn();
+  EXPECT_EQ(static_cast<uint32_t>(KR_NOTICE_WRITABLE), told(l.id));
+  worker_->link_release(l.id, KR_RELEASE_ABORT);
+  turn();
+  EXPECT_EQ(KR_ERR_CLOSED, worker_->link_room(l.id, &room));
+}
+
 // Head and body leave as one stream however little the socket takes.
 TEST_F(LinkTest, WritesInPiecesOfAnySize) {
   for (const size_t size : {1, 2, 3, 5, 100}) {

@@ -31,6 +31,7 @@ struct fake_kernel {
   static inline int epoll_events = 0;     // that were reported
   static inline int epoll_ctl_calls = 0;  // and what it cost to choose them
   static inline int unsent = -1;
+  static inline int room = -1;  // -1: as the kernel says
 
   static void reset() {
     now_ms = 1000;
@@ -38,6 +39,7 @@ struct fake_kernel {
     recv_errno = accept_errno = accept_errno_after = accept_calls = recv_calls = send_calls = 0;
     epoll_events = epoll_ctl_calls = 0;
     unsent = -1;
+    room = -1;
   }
 
   static ssize_t recv(int fd, void *data, size_t size, int flags) {
@@ -88,6 +90,8 @@ struct fake_kernel {
   static int64_t wall() { return 784111777; }  // Sun, 06 Nov 1994 08:49:37 GMT
   static int unsent_size(int fd) { return unsent >= 0 ? unsent : net::kKernel.unsent_size(fd); }
 
+  static int send_room(int fd) { return room != -1 ? room : net::kKernel.send_room(fd); }
+
   static net::system table() {
     net::system s = net::kKernel;
     s.recv = recv;
@@ -99,6 +103,7 @@ struct fake_kernel {
     s.now_ms = now;
     s.unix_seconds = wall;
     s.unsent_size = unsent_size;
+    s.send_room = send_room;
     return s;
   }
 };

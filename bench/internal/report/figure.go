@@ -91,6 +91,9 @@ var (
 	attackersClosed = figure{"attacking connections closed", unranked, ofAttack(func(_ record.Run, a record.Attack) float64 {
 		return float64(a.Closed)
 	})}
+	rssGrowth = figure{"RSS afterwards by that before", lessIsBetter, ofAttack(func(r record.Run, a record.Attack) float64 {
+		return known(float64(r.Closed.RSS) / float64(a.Before.RSS))
+	})}
 	rssBefore = figure{"RSS before, MB", unranked, ofAttack(func(_ record.Run, a record.Attack) float64 {
 		return float64(a.Before.RSS) / mega
 	})}
@@ -151,8 +154,9 @@ var sections = []section{
 	},
 	{
 		record.LoadAttack,
-		"The load `open`, first alone, then beside clients that send heads slowly or read answers slowly.",
-		[]figure{p99Alone, p99, p99Growth, lateShare, attackersClosed, rssBefore, closedRSS},
+		"The load `open`, first alone, then beside clients that send heads slowly or read answers slowly. Before either, as many\n" +
+			"clients ask for what the slow readers ask for, and read it.",
+		[]figure{p99Alone, p99, p99Growth, lateShare, attackersClosed, rssBefore, closedRSS, rssGrowth},
 	},
 	{
 		record.LoadUpload,

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -19,8 +20,10 @@ func (m measured) writeTable(out *strings.Builder, s section) {
 	if rate := m.rate(s.load); rate != 0 {
 		fmt.Fprintf(out, " The rate is %s requests/s.", thousands(float64(rate), 0))
 	}
-	if seconds := m.seconds(s.load); seconds != 0 {
-		fmt.Fprintf(out, " Each run takes %.0f s.", seconds)
+	if least, most := m.seconds(s.load); least != most {
+		fmt.Fprintf(out, " Runs take %.0f to %.0f s.", least, most)
+	} else if most != 0 {
+		fmt.Fprintf(out, " Each run takes %.0f s.", most)
 	}
 	fmt.Fprint(out, "\n\n| | server | runs |")
 	for _, f := range figures {
@@ -96,14 +99,19 @@ func (m measured) isKnown(groups []group, f figure) bool {
 	return false
 }
 
-// seconds returns what runs of a load take, 0 where there is no such time.
-func (m measured) seconds(load string) float64 {
+// seconds returns what the shortest and the longest run of a load take, to the second; 0 where there is no such time.
+func (m measured) seconds(load string) (least, most float64) {
 	for _, run := range m.all() {
-		if run.Load == load {
-			return run.Seconds
+		if run.Load != load {
+			continue
 		}
+		seconds := math.Round(run.Seconds)
+		if most == 0 || seconds < least {
+			least = seconds
+		}
+		most = max(most, seconds)
 	}
-	return 0
+	return least, most
 }
 
 // rate returns the requests a second that are due under a load, 0 where there is no such rate.
