@@ -26,6 +26,8 @@ type goroutinePool struct {
 	queue []*handed // nobody serves them yet, from begun on
 	begun int
 
+	coming int // goroutines that were woken and have not looked at the queue yet
+
 	// Of the batch whose connections are being handed over.
 	woken int // goroutines
 	used  int // of those: have found something to serve
@@ -55,7 +57,7 @@ func (p *goroutinePool) start(e *handlerEngine, h *handed) {
 // hurry wakes goroutines if something waits though those that were woken had their
 // turn, and reports whether something does. It is to be called until nothing does,
 // with a turn for others between two calls, or once with last set, for which as
-// many are woken as there are to be served.
+// many are woken as there are to be served. None is woken for what one is coming for.
 func (p *goroutinePool) hurry(e *handlerEngine, last bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,7 +70,7 @@ func (p *goroutinePool) hurry(e *handlerEngine, last bool) bool {
 		more = 2 * max(p.wokenLately, 1)
 	}
 	p.wokenLately, p.begunLately = 0, 0
-	for range min(more, waiting) {
+	for range min(more, waiting-p.coming) {
 		p.wake(e)
 	}
 	if (waiting == 0 || last) && p.woken > 0 {
@@ -81,6 +83,7 @@ func (p *goroutinePool) hurry(e *handlerEngine, last bool) bool {
 func (p *goroutinePool) wake(e *handlerEngine) {
 	p.woken++
 	p.wokenLately++
+	p.coming++
 	last := len(p.idle) - 1
 	if last < 0 {
 		go p.run(e)
@@ -110,6 +113,9 @@ func (p *goroutinePool) run(e *handlerEngine) {
 func (p *goroutinePool) next(wake chan bool, first bool) (h *handed, parked bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if first {
+		p.coming--
+	}
 	if p.begun == len(p.queue) {
 		return nil, p.park(wake)
 	}

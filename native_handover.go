@@ -40,6 +40,7 @@ type linkShelf struct {
 	mu       sync.Mutex
 	slabs    []*linkSlab
 	live     atomic.Int64 // links that are out
+	taken    int64        // requests of the batch in progress that were handed over; the worker's
 	patience patience     // the worker's
 	_        [64]byte
 }
@@ -112,6 +113,7 @@ func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 	shelf.put(slotOf(id.connection), l)
 	shelf.mu.Unlock()
 	shelf.live.Add(1)
+	shelf.taken += int64(len(requests))
 	h.link, h.base = l, t.baseOf(id)
 	h.block, h.requests, h.fields = all.room.Own(requests)
 	if t.conns != nil {
@@ -188,6 +190,8 @@ func (t *linkTable) forget(l *nativeLink) {
 func (t *linkTable) yield(worker uint32) {
 	shelf := &t.shelves[worker]
 	pool := &t.handlers.pools[worker]
+	requests := shelf.taken
+	shelf.taken = 0
 	start := time.Now()
 	if !shelf.patience.lasts(start) {
 		pool.hurry(t.handlers, true)
@@ -198,7 +202,7 @@ func (t *linkTable) yield(worker uint32) {
 	for idle, before := 0, count; before > 0 && idle < 2 && !tooLong; {
 		runtime.Gosched()
 		now = time.Now()
-		tooLong = isTooLong(now.Sub(start), count)
+		tooLong = isTooLong(now.Sub(start), count, requests)
 		waiting := pool.hurry(t.handlers, false)
 		after := shelf.live.Load()
 		if idle++; waiting || after < before {

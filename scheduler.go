@@ -50,9 +50,11 @@ type patience struct {
 }
 
 const (
-	// A wait takes too long beyond the larger of these: the second one is for each connection handed over.
-	patienceMax     = 2 * time.Millisecond
-	patienceForEach = 100 * time.Microsecond
+	// A wait takes too long beyond the largest of these: the second one is for each connection handed over, the third
+	// for each of their requests.
+	patienceMax        = 2 * time.Millisecond
+	patienceForEach    = 100 * time.Microsecond
+	patienceForRequest = 10 * time.Microsecond
 
 	patienceSlowMax = 2                      // waits that took too long, in a row, before it ends
 	patiencePause   = 200 * time.Millisecond // for which it then ends
@@ -61,9 +63,9 @@ const (
 // lasts reports whether the worker waits for handlers now.
 func (p *patience) lasts(now time.Time) bool { return !now.Before(p.until) }
 
-// isTooLong reports whether a wait for count connections takes too long.
-func isTooLong(wait time.Duration, count int64) bool {
-	return wait > max(patienceMax, time.Duration(count)*patienceForEach)
+// isTooLong reports whether a wait for connections, with so many requests of a batch, takes too long.
+func isTooLong(wait time.Duration, connections, requests int64) bool {
+	return wait > max(patienceMax, time.Duration(connections)*patienceForEach, time.Duration(requests)*patienceForRequest)
 }
 
 // waited is told of each wait, and whether it took too long.

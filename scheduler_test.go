@@ -13,10 +13,12 @@ func TestPatienceEndsWithHandlersThatCompute(t *testing.T) {
 	start := time.Now()
 	after := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 	var p patience
-	require.False(t, isTooLong(2*time.Millisecond, 1))
-	require.True(t, isTooLong(3*time.Millisecond, 1))
-	require.False(t, isTooLong(3*time.Millisecond, 1000), "each took its share")
-	require.True(t, isTooLong(101*time.Millisecond, 1000))
+	require.False(t, isTooLong(2*time.Millisecond, 1, 1))
+	require.True(t, isTooLong(3*time.Millisecond, 1, 1))
+	require.False(t, isTooLong(3*time.Millisecond, 1000, 1000), "each took its share")
+	require.True(t, isTooLong(101*time.Millisecond, 1000, 1000))
+	require.False(t, isTooLong(3*time.Millisecond, 2, 512), "each request took its share")
+	require.True(t, isTooLong(6*time.Millisecond, 2, 512))
 
 	for range 3 { // one alone is chance
 		p.waited(start, true)

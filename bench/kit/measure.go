@@ -126,7 +126,7 @@ func (b bench) withLoader(ctx context.Context, r *running, with step, run *recor
 
 // download has as many clients as there are slow readers ask for what those ask for, and read it.
 func (b bench) download(ctx context.Context, r *running, with step) error {
-	readers := step{mode: record.LoadDownload, connections: with.slowReaders, seconds: 1, size: with.size}
+	readers := step{mode: record.LoadDownload, connections: with.slowReaders, seconds: with.seconds, size: with.size}
 	l, err := startLoader(ctx, filepath.Join(b.bin, "load"), b.loadCores, loaderArguments(readers, r.port, b.slowdown))
 	if err != nil {
 		return err
