@@ -129,7 +129,7 @@ func (b *requestBody) begin() error {
 // fillTrailer fills Request.Trailer if err says that the body has ended. b.mu is held.
 func (b *requestBody) fillTrailer(n int, err error) (int, error) {
 	if errors.Is(err, io.EOF) && b.trailer != "" {
-		addTrailer(b.writer.request, b.trailer)
+		addTrailer(&b.writer.exchange.request, b.trailer)
 		b.trailer = ""
 	}
 	return n, err
@@ -253,7 +253,7 @@ var longAgo = time.Unix(1, 0)
 // settle closes b when its handler has returned. A goroutine that is still
 // reading is interrupted; clean is false then: what it leaves cannot be drained.
 func (b *requestBody) settle() (clean bool) {
-	if b.writer == nil { // there is none
+	if b == nil { // there is none
 		return true
 	}
 	b.closed.Store(true)

@@ -24,10 +24,23 @@ type requestContext struct {
 	readDeadline, writeDeadline bool
 	err                         error
 	local                       net.Addr
-	done                        chan struct{} // nil until asked for
-	notify                      chan bool     // of CloseNotify; nil until asked for
-	funcs                       map[*func()]struct{}
-	stopParent                  func() bool
+	asked                       *contextFollowers // nil until there is one
+}
+
+// contextFollowers are those who want to hear of the end of a context.
+type contextFollowers struct {
+	done       chan struct{} // nil until asked for
+	notify     chan bool     // of CloseNotify; nil until asked for
+	funcs      map[*func()]struct{}
+	stopParent func() bool
+}
+
+// followers is where to add one. c.mu is held.
+func (c *requestContext) followers() *contextFollowers {
+	if c.asked == nil {
+		c.asked = &contextFollowers{}
+	}
+	return c.asked
 }
 
 // Deadline returns that of the parent.
@@ -40,14 +53,15 @@ func (c *requestContext) String() string { return "kourier.requestContext" }
 func (c *requestContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.done == nil {
-		c.done = make(chan struct{})
+	f := c.followers()
+	if f.done == nil {
+		f.done = make(chan struct{})
 		if c.err != nil {
-			close(c.done)
+			close(f.done)
 		}
 		c.watch()
 	}
-	return c.done
+	return f.done
 }
 
 // Err returns why the context has ended, nil if it has not.
@@ -88,17 +102,18 @@ func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 		return func() bool { return false }
 	}
 	c.watch()
-	if c.funcs == nil {
-		c.funcs = map[*func()]struct{}{}
+	all := c.followers()
+	if all.funcs == nil {
+		all.funcs = map[*func()]struct{}{}
 	}
 	entry := &f
-	c.funcs[entry] = struct{}{}
+	all.funcs[entry] = struct{}{}
 	c.mu.Unlock()
 	return func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		_, waiting := c.funcs[entry]
-		delete(c.funcs, entry)
+		_, waiting := all.funcs[entry]
+		delete(all.funcs, entry)
 		return waiting
 	}
 }
@@ -113,7 +128,7 @@ func (c *requestContext) watch() {
 		c.link.onGone(func() { go c.gone() }) // the link may call at once, and c.mu is held
 	}
 	if c.parent.Done() != nil {
-		c.stopParent = context.AfterFunc(c.parent, func() { c.cancel(c.parent.Err()) })
+		c.followers().stopParent = context.AfterFunc(c.parent, func() { c.cancel(c.parent.Err()) })
 	}
 }
 
@@ -126,8 +141,8 @@ func (c *requestContext) gone() {
 	}
 	if !c.peerGone {
 		c.peerGone = true
-		if c.notify != nil {
-			c.notify <- true
+		if f := c.asked; f != nil && f.notify != nil {
+			f.notify <- true
 		}
 	}
 	c.mu.Unlock()
@@ -138,14 +153,15 @@ func (c *requestContext) gone() {
 func (c *requestContext) closeNotify() <-chan bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.notify == nil {
-		c.notify = make(chan bool, 1)
+	f := c.followers()
+	if f.notify == nil {
+		f.notify = make(chan bool, 1)
 		if c.peerGone {
-			c.notify <- true
+			f.notify <- true
 		}
 		c.watch()
 	}
-	return c.notify
+	return f.notify
 }
 
 // withLink calls f with the link, unless the handler has returned or hijacked.
@@ -196,11 +212,16 @@ func (c *requestContext) cancelLocked(err error) {
 		return
 	}
 	c.err = err
-	if c.done != nil {
-		close(c.done)
+	f := c.asked
+	if f == nil {
+		c.mu.Unlock()
+		return
 	}
-	funcs, stopParent := c.funcs, c.stopParent
-	c.funcs, c.stopParent = nil, nil
+	if f.done != nil {
+		close(f.done)
+	}
+	funcs, stopParent := f.funcs, f.stopParent
+	f.funcs, f.stopParent = nil, nil
 	c.mu.Unlock()
 	if stopParent != nil {
 		stopParent()

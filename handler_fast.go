@@ -2,7 +2,6 @@ package kourier
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/kourier-go/kourier/internal/abi"
 )
@@ -36,7 +35,7 @@ func (s *sender) serveFast(e *handlerEngine, h *handed, index int, served *outco
 	if e.closing() || !e.keepAlives() {
 		raw.Flags &^= abi.RequestKeepAlive
 	}
-	b := abi.MakeBatch(f.raw[:], f.out, string(e.dateLine(time.Now())))
+	b := abi.MakeBatch(f.raw[:], f.out, string(e.dateLine()))
 	f.worker.enter(b)
 	passed := f.run(raw)
 	f.worker.leave()
@@ -48,6 +47,7 @@ func (s *sender) serveFast(e *handlerEngine, h *handed, index int, served *outco
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.add(f.out[answered.AnswerOffset:][:answered.AnswerSize])
+	s.next()
 	if answered.AnswerCode != 0 {
 		e.counters.responses.count(int(answered.AnswerCode))
 	}

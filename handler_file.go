@@ -147,7 +147,7 @@ func (w *responseWriter) sendFile(file *os.File, limited *io.LimitedReader, size
 	if w.done.Load() || w.hijacked {
 		return w.writeNothing()
 	}
-	w.awaited.Store(false)
+	w.forgetContinue()
 	if !w.wroteHeader {
 		w.freeze(http.StatusOK)
 	}
@@ -167,7 +167,7 @@ func (w *responseWriter) sendFile(file *os.File, limited *io.LimitedReader, size
 	if s.err != nil {
 		return n, s.err
 	}
-	s.sends++
+	s.start = partLeft
 	sent, err := w.handed.link.sendFile(file, size)
 	w.written += sent
 	if limited != nil {

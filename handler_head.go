@@ -50,7 +50,9 @@ func (w *responseWriter) freeze(code int) {
 		return
 	}
 	f := &w.frozen
-	for name, values := range w.header {
+	list := s.list(w.header)
+	for _, field := range list {
+		name, values := field.name, field.values
 		switch name {
 		case "Content-Length":
 			f.hasLength = true
@@ -77,7 +79,7 @@ func (w *responseWriter) freeze(code int) {
 	if f.hasLength {
 		w.freezeLength()
 	}
-	s.appendHeader(w.header, w.isSpecial)
+	s.appendFields(list, w.isSpecial)
 }
 
 // freezeLength takes the Content-Length, when the Transfer-Encoding is known.
@@ -106,7 +108,7 @@ func (w *responseWriter) freezeTrailers(lists []string) {
 		for name := range strings.SplitSeq(list, ",") {
 			name = http.CanonicalHeaderKey(trimOWS(name))
 			if name != "" && trailerAllowed(name) {
-				w.trailers = append(w.trailers, name)
+				w.sender.trailers = append(w.sender.trailers, name)
 			}
 		}
 	}
@@ -148,23 +150,49 @@ func (w *responseWriter) isSpecial(name string) bool {
 	return strings.HasPrefix(name, http.TrailerPrefix)
 }
 
-// appendHeader encodes a header into fields, sorted by name, but for the names
-// that skip is true for and those that are no tokens.
-func (s *sender) appendHeader(header http.Header, skip func(name string) bool) {
-	names := s.names[:0]
-	for name := range header {
-		if isToken(name) && !skip(name) {
-			names = append(names, name)
+// A headerField is one key of a header.
+type headerField struct {
+	name   string
+	values []string
+}
+
+// usualNames are those of most headers, sorted. To look for them costs less than to
+// range over the map.
+var usualNames = [...]string{"Content-Length", "Content-Type"}
+
+// list returns what header holds, sorted by name, until the next call.
+func (s *sender) list(header http.Header) []headerField {
+	list := s.header[:0]
+	if len(header) <= len(usualNames) {
+		for _, name := range usualNames {
+			if values, ok := header[name]; ok {
+				list = append(list, headerField{name, values})
+			}
 		}
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		for _, value := range header[name] {
-			s.fields = appendField(s.fields, name, value)
+	if len(list) < len(header) {
+		list = list[:0]
+		for name, values := range header {
+			list = append(list, headerField{name, values})
+		}
+		slices.SortFunc(list, func(a, b headerField) int { return strings.Compare(a.name, b.name) })
+	}
+	s.header = list
+	return list
+}
+
+// appendFields encodes fields, but for the names that skip is true for and those that
+// are no tokens. It ends what list has returned.
+func (s *sender) appendFields(list []headerField, skip func(name string) bool) {
+	for _, field := range list {
+		if !isToken(field.name) || skip(field.name) {
+			continue
+		}
+		for _, value := range field.values {
+			s.fields = appendField(s.fields, field.name, value)
 		}
 	}
-	clear(names)
-	s.names = names[:0]
+	clear(list)
 }
 
 // commit decides how the body is framed and whether the connection persists, and
@@ -198,7 +226,7 @@ func (w *responseWriter) commit(data []byte, whole bool) {
 	w.closing = w.closing || f.closes || serverCloses
 	w.makeWay()
 	if !f.hasDate {
-		h.date = w.engine.dateLine(time.Now())
+		h.date = w.engine.dateLine()
 	}
 	if allowed && !f.encoded && !f.hasType && f.coding == "" && len(data) > 0 {
 		h.contentType = http.DetectContentType(data)
@@ -224,8 +252,8 @@ func (w *responseWriter) isTunnel() bool { return w.isConnect && w.status >= 200
 // because many clients read nothing until they have sent everything. Where that
 // is too much, the connection closes.
 func (w *responseWriter) makeWay() {
-	body := &w.exchange.body
-	if body.link == nil || w.closing {
+	body := w.exchange.body
+	if body == nil || body.link == nil || w.closing {
 		return
 	}
 	if w.expected && !body.atEnd() {
@@ -246,12 +274,12 @@ func (w *responseWriter) makeWay() {
 // the connection can have another one.
 func (w *responseWriter) finish() (keep bool) {
 	w.exchange.context.end()
-	body := &w.exchange.body
+	body := w.exchange.body
 	clean := body.settle()
 	s := w.sender
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w.awaited.Store(false)
+	w.forgetContinue()
 	w.done.Store(true)
 	if w.hijacked {
 		return false
@@ -270,13 +298,14 @@ func (w *responseWriter) finish() (keep bool) {
 	if w.chunking {
 		w.endChunks()
 	}
-	if body.link != nil && !w.closing && !body.atEnd() { // the answer has begun before the body was read
+	if body != nil && body.link != nil && !w.closing && !body.atEnd() { // the answer has begun before the body was read
 		s.send(nil)
 		w.closing = !body.drain(w.engine.drainMax)
 	}
 	if w.declared >= 0 && w.declared != w.written || w.dropped { // the client would wait, or misses something
 		w.closing = w.closing || !w.isHead && bodyAllowed(w.status)
 	}
+	s.next()
 	return !w.closing && s.err == nil
 }
 
@@ -290,7 +319,7 @@ func (w *responseWriter) endChunks() {
 	s := w.sender
 	s.pending = append(s.pending, "0\r\n"...)
 	s.fields = s.fields[:0]
-	for _, name := range w.trailers {
+	for _, name := range s.trailers {
 		for _, value := range w.header[name] {
 			s.fields = appendField(s.fields, name, value)
 		}
@@ -313,18 +342,22 @@ type dateCache struct {
 }
 
 type cachedDate struct {
-	second int64
-	text   []byte
+	until time.Duration // since dateEpoch: when a second of the wall clock ends
+	text  []byte
 }
 
-// dateLine returns the Date line for the time now, RFC 9110 §6.6.1. It must not be written to.
-func (d *dateCache) dateLine(now time.Time) []byte {
-	second := now.Unix()
-	if cached := d.line.Load(); cached != nil && cached.second == second {
+// dateEpoch is there because the time since then costs half of what the time of day does.
+var dateEpoch = time.Now()
+
+// dateLine returns the Date line for now, RFC 9110 §6.6.1. It must not be written to.
+func (d *dateCache) dateLine() []byte {
+	at := time.Since(dateEpoch)
+	if cached := d.line.Load(); cached != nil && at < cached.until {
 		return cached.text
 	}
+	now := time.Now()
 	text := now.UTC().AppendFormat([]byte("Date: "), http.TimeFormat)
 	text = append(text, lineEnd...)
-	d.line.Store(&cachedDate{second, text})
+	d.line.Store(&cachedDate{at + time.Second - time.Duration(now.Nanosecond()), text})
 	return text
 }

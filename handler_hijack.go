@@ -19,15 +19,17 @@ func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.hijacked {
 		return nil, nil, http.ErrHijacked
 	}
-	w.awaited.Store(false)
+	w.forgetContinue()
 	if w.wroteHeader {
 		w.flushBody()
 	}
 	s.send(nil)
 	w.exchange.context.detach()
-	body := &w.exchange.body
-	body.interrupt()
-	defer body.mu.Unlock()
+	body := w.exchange.body
+	if body != nil {
+		body.interrupt()
+		defer body.mu.Unlock()
+	}
 	conn, rest, err := w.handed.link.hijack()
 	if err != nil { // the connection is lost
 		w.closing = true
@@ -38,7 +40,7 @@ func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	unread := w.unread(rest)
 	reader := bufio.NewReaderSize(&restReader{rest: unread, conn: conn}, max(hijackBufferSize, len(unread)))
 	_, _ = reader.Peek(len(unread)) // fills the buffer, so that Buffered tells how much there is
-	if body.writer != nil {
+	if body != nil {
 		body.hijacked(reader)
 	}
 	return conn, bufio.NewReadWriter(reader, bufio.NewWriterSize(conn, hijackBufferSize)), nil
@@ -48,7 +50,7 @@ func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 // rest of the body, the requests behind this one, and rest, which the core had.
 func (w *responseWriter) unread(rest []byte) []byte {
 	var all []byte
-	if body := &w.exchange.body; body.writer != nil {
+	if body := w.exchange.body; body != nil {
 		all = append(all, body.unread()...)
 	}
 	if next := w.index + 1; next < len(w.handed.requests) {

@@ -10,24 +10,28 @@ import (
 	"github.com/kourier-go/kourier/internal/abi"
 )
 
-// An exchange is everything that is made for one request, but for its maps: parts of
-// one allocation, which nobody uses for another request, so that a handler may
-// keep any of them.
+// An exchange is everything that is made for one request, but for its maps and a body:
+// parts of one allocation, which nobody uses for another request, so that a handler may
+// keep any of them. 704 bytes are a size that Go's allocator knows.
 type exchange struct {
 	request http.Request
 	writer  responseWriter
 	context requestContext
-	body    requestBody
 	url     url.URL
+	body    *requestBody // nil: there is none
 }
 
 // newExchange makes the request of h that stands at index, and its writer.
 func (e *handlerEngine) newExchange(s *sender, h *handed, index int) *exchange {
 	raw := &h.requests[index]
 	text := raw.Text(headSize(raw))
-	if len(h.block) > 2*len(text) { // a kept string would hold the memory of bodies and of other requests
+	switch {
+	case text == h.text: // clients that send many at once repeat themselves
+		text = h.text
+	case len(h.block) > 2*len(text): // a kept string would hold the memory of bodies and of other requests
 		text = strings.Clone(text)
 	}
+	h.text = text
 	x := &exchange{}
 	x.context.parent = h.conn.context(h.base)
 	x.context.server = e.server
@@ -52,7 +56,7 @@ func (e *handlerEngine) newExchange(s *sender, h *handed, index int) *exchange {
 		r.ContentLength = -1
 		r.Close = true
 	}
-	x.writer.begin(e, s, h, index, r, x)
+	x.writer.begin(e, s, h, index, x)
 	return x
 }
 
@@ -200,16 +204,14 @@ func (x *exchange) frame(e *handlerEngine, h *handed, raw *abi.Request, r *http.
 	if r.ContentLength == 0 {
 		return
 	}
-	x.body.writer = &x.writer
-	x.body.left = r.ContentLength
-	x.body.limit = e.maxBodyBytes
+	x.body = &requestBody{writer: &x.writer, left: r.ContentLength, limit: e.maxBodyBytes}
 	if open {
 		x.body.link = h.link
 	} else {
 		x.body.data = raw.BodyBytes()
 		x.body.trailer = strings.Clone(raw.TrailerLines()) // a kept value would hold the memory of the body
 	}
-	r.Body = &x.body
+	r.Body = x.body
 }
 
 // declaredLength returns the Content-Length, which the core has checked.

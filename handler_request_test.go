@@ -100,7 +100,7 @@ func TestPathsAreParsedAsByNetURL(t *testing.T) {
 		h, _ := makeHanded(t, &memoryLink{}, get(target))
 		e := benchmarkEngine(nil)
 		s := newSender(h.link)
-		require.Equal(t, want.URL, e.newExchange(s, h, 0).writer.request.URL, target)
+		require.Equal(t, want.URL, e.newExchange(s, h, 0).request.URL, target)
 		s.free()
 	}
 }
@@ -205,10 +205,10 @@ func TestChildContextsNeedNoGoroutine(t *testing.T) {
 	s := newHandlerServer(t, func(_ http.ResponseWriter, r *http.Request) {
 		child, cancel := context.WithTimeout(r.Context(), time.Hour)
 		defer cancel()
-		require.Len(t, r.Context().(*requestContext).funcs, 1)
+		require.Len(t, r.Context().(*requestContext).asked.funcs, 1)
 		cancel()
 		<-child.Done()
-		require.Empty(t, r.Context().(*requestContext).funcs)
+		require.Empty(t, r.Context().(*requestContext).asked.funcs)
 		require.True(t, context.AfterFunc(r.Context(), func() {})())
 	})
 	s.exchange(get("/"))

@@ -23,7 +23,6 @@ type responseWriter struct {
 	engine   *handlerEngine
 	sender   *sender // its mu guards all below, but for what only the handler's goroutine uses
 	exchange *exchange
-	request  *http.Request // as it was handed to the handler
 	handed   *handed
 	index    int // of the request, among those of handed
 
@@ -31,13 +30,10 @@ type responseWriter struct {
 	awaited  atomic.Bool // the client waits for 100 Continue and was not told
 	expected bool        // awaited was set at the start
 
-	header     http.Header // the handler's; nil until it asks
-	status     int
-	declared   int64 // Content-Length as set by the handler; -1: not set
-	written    int64 // bytes of the body that the handler has given, as far as they fit
-	trailers   []string
-	start      int // size of sender.pending when the answer began
-	startSends int // sender.sends then
+	header   http.Header // the handler's; nil until it asks
+	status   int
+	declared int64 // Content-Length as set by the handler; -1: not set
+	written  int64 // bytes of the body that the handler has given, as far as they fit
 
 	isHead, isConnect, http10 bool
 	wroteHeader               bool // status and fields are frozen
@@ -60,21 +56,19 @@ var (
 	_ io.StringWriter    = (*responseWriter)(nil)
 )
 
-// begin makes w the writer of r, the request of h that stands at index.
-func (w *responseWriter) begin(e *handlerEngine, s *sender, h *handed, index int, r *http.Request, x *exchange) {
+// begin makes w the writer of the request of h that stands at index.
+func (w *responseWriter) begin(e *handlerEngine, s *sender, h *handed, index int, x *exchange) {
 	raw := &h.requests[index]
-	w.engine, w.sender, w.exchange, w.request, w.handed, w.index = e, s, x, r, h, index
+	w.engine, w.sender, w.exchange, w.handed, w.index = e, s, x, h, index
 	w.declared = -1
 	w.isHead = raw.Method == abi.MethodHead
 	w.isConnect = raw.Method == abi.MethodConnect
 	w.http10 = raw.Flags&abi.RequestHTTP10 != 0
 	w.closing = raw.Flags&abi.RequestKeepAlive == 0 || raw.Flags&abi.RequestPreface != 0
-	w.expected = raw.Flags&abi.RequestContinue != 0 && x.body.link != nil && !w.http10
-	w.awaited.Store(w.expected)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w.start, w.startSends = len(s.pending), s.sends
-	s.body = s.body[:0]
+	w.expected = raw.Flags&abi.RequestContinue != 0 && x.body != nil && x.body.link != nil && !w.http10
+	if w.expected {
+		w.awaited.Store(true)
+	}
 }
 
 // Header returns the header, for the handler to change until WriteHeader.
@@ -109,7 +103,7 @@ func (w *responseWriter) WriteHeader(code int) {
 	default:
 		defer s.mu.Unlock()
 		if code == http.StatusContinue || code >= 200 {
-			w.awaited.Store(false)
+			w.forgetContinue()
 		}
 		if code < 200 && code != http.StatusSwitchingProtocols {
 			w.interim(code)
@@ -147,10 +141,18 @@ func (w *responseWriter) interim(code int) {
 	w.engine.counters.responses.count(code)
 	s := w.sender
 	s.fields = appendStatusLine(s.fields[:0], code)
-	s.appendHeader(w.header, func(name string) bool { return name == "Content-Length" || name == "Transfer-Encoding" })
+	s.appendFields(s.list(w.header), func(name string) bool { return name == "Content-Length" || name == "Transfer-Encoding" })
 	s.fields = append(s.fields, lineEnd...)
 	s.add(s.fields)
 	s.send(nil)
+}
+
+// forgetContinue is for when the client is not to be told any more. Most never wait for
+// it, and a load costs less than a store.
+func (w *responseWriter) forgetContinue() {
+	if w.awaited.Load() {
+		w.awaited.Store(false)
+	}
 }
 
 // sendContinue has the client send its body, if it waits to be told.
@@ -199,7 +201,7 @@ func (w *responseWriter) write(p []byte) (int, error) {
 		}
 		return 0, http.ErrHijacked
 	}
-	w.awaited.Store(false)
+	w.forgetContinue()
 	if !w.wroteHeader {
 		w.freeze(http.StatusOK)
 	}
@@ -286,7 +288,7 @@ func (w *responseWriter) FlushError() error {
 	case w.hijacked:
 		return http.ErrHijacked
 	}
-	w.awaited.Store(false)
+	w.forgetContinue()
 	if !w.wroteHeader {
 		w.freeze(http.StatusOK)
 	}

@@ -27,17 +27,21 @@ type sender struct {
 	link    link
 	pending []byte // complete parts of answers, in order
 	err     error  // of the link; nothing can be sent any more
-	sends   int    // calls of the link, to know whether anything has left since
+	start   int    // where the answer in progress begins in pending; partLeft once some of it has left
 	timer   *time.Timer
 	armed   bool // timer runs
 
 	// What the writer of the request in progress collects.
-	body       []byte   // of the body
-	fields     []byte   // the encoded field lines of its head
-	connection []byte   // those of its Connection fields
-	names      []string // room to sort them in
+	body       []byte // of the body
+	fields     []byte // the encoded field lines of its head
+	connection []byte // those of its Connection fields
+	header     []headerField
+	trailers   []string // names that it announces
 	fast       *fastRunner
 }
+
+// partLeft in place of where an answer begins: it can not be taken back.
+const partLeft = -1
 
 var senders = sync.Pool{New: func() any {
 	s := &sender{body: make([]byte, 0, collectSize)}
@@ -51,8 +55,26 @@ func newSender(l link) *sender {
 	s := senders.Get().(*sender)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.link, s.err, s.sends = l, nil, 0
+	s.link, s.err = l, nil
+	s.next()
 	return s
+}
+
+// next makes ready for the answer behind what was collected.
+func (s *sender) next() {
+	s.start = len(s.pending)
+	s.body, s.trailers = s.body[:0], s.trailers[:0]
+}
+
+// cut takes back what was collected of the answer in progress. It reports whether
+// that is all of it.
+func (s *sender) cut() bool {
+	if s.start == partLeft {
+		s.pending = s.pending[:0] // all that stands there is of this answer
+		return false
+	}
+	s.pending = s.pending[:s.start]
+	return true
 }
 
 // free gives s back. Writers that were kept find in their own state that they are done.
@@ -86,15 +108,18 @@ func (s *sender) add(data []byte) {
 
 // send sends what was collected, and data behind it.
 func (s *sender) send(data []byte) {
-	if s.err != nil {
-		s.pending = s.pending[:0]
+	size := len(s.pending) + len(data)
+	if size == 0 {
 		return
 	}
-	if len(s.pending)+len(data) == 0 {
-		return
+	if size > s.start {
+		s.start = partLeft
+	} else {
+		s.start = 0 // all that leaves is of earlier answers
 	}
-	s.sends++
-	_, s.err = s.link.write(s.pending, data)
+	if s.err == nil {
+		_, s.err = s.link.write(s.pending, data)
+	}
 	s.pending = s.pending[:0]
 }
 

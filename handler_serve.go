@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,9 +20,28 @@ type handed struct {
 	base     context.Context // parent of the contexts
 	block    []byte          // the bytes of all the requests, as received, and no more: the link has what follows
 	requests []abi.Request   // only the last can have abi.RequestBodyOpen
+	several  *several        // whose memory requests is; nil if there is but one
 	fields   []abi.Field
 	remote   string       // once somebody has asked for remoteAddr
+	text     string       // of the head before, as it was handed out
 	conn     *trackedConn // nil unless ConnState or ConnContext is set
+}
+
+// several is memory for requests that came together. No handler sees it, so that it is
+// used again when they are answered.
+type several struct{ requests []abi.Request }
+
+var severalRequests = sync.Pool{New: func() any { return new(several) }}
+
+// free gives back what is of no use when all requests are answered.
+func (h *handed) free() {
+	if h.several == nil {
+		return
+	}
+	clear(h.requests)
+	h.several.requests = h.requests[:0]
+	severalRequests.Put(h.several)
+	h.requests, h.several = nil, nil
 }
 
 // A handlerEngine has requests answered by an http.Handler on goroutines. Its
@@ -71,6 +91,7 @@ func (e *handlerEngine) serve(h *handed) {
 	served := outcome{how: abi.ReleaseAbort} // what stands if a handler ends the goroutine
 	defer func() {
 		defer s.free()
+		h.free()
 		e.counters.running.Add(-1)
 		if !served.hijacked {
 			e.release(s, h, served.how)
@@ -145,7 +166,7 @@ func (e *handlerEngine) serveOne(s *sender, h *handed, index int, served *outcom
 	if keep && e.resetDeadlines(s, h, x) {
 		served.how = abi.ReleaseKeep
 	}
-	if form := x.writer.request.MultipartForm; form != nil {
+	if form := x.request.MultipartForm; form != nil {
 		_ = form.RemoveAll() // temporary files that are left are the system's to remove
 	}
 }
@@ -156,7 +177,7 @@ func (e *handlerEngine) call(x *exchange) {
 	if handler == nil {
 		handler = http.DefaultServeMux
 	}
-	r := x.writer.request
+	r := &x.request
 	if !e.noGeneralOptions && r.Method == http.MethodOptions && r.RequestURI == "*" {
 		handler = http.HandlerFunc(generalOptions)
 	}
@@ -180,7 +201,7 @@ func (e *handlerEngine) setDeadlines(h *handed, x *exchange) {
 	if e.writeTimeout > 0 {
 		h.link.setWriteDeadline(time.Now().Add(e.writeTimeout))
 	}
-	if e.readTimeout > 0 && x.body.link != nil {
+	if e.readTimeout > 0 && x.body != nil && x.body.link != nil {
 		h.link.setReadDeadline(time.Now().Add(e.readTimeout - h.link.age()))
 	}
 }
@@ -215,7 +236,7 @@ func (e *handlerEngine) abandon(h *handed, x *exchange, value any, served *outco
 	if value != nil && value != http.ErrAbortHandler { //nolint:errorlint // as net/http does: errors.Is would run code of the value's
 		remote := ""
 		if x != nil {
-			remote = x.writer.request.RemoteAddr
+			remote = x.request.RemoteAddr
 		} else {
 			remote = h.remoteAddr()
 		}
@@ -238,18 +259,12 @@ func (w *responseWriter) abandon() (hijacked bool, how uint32) {
 	s := w.sender
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w.awaited.Store(false)
+	w.forgetContinue()
 	w.done.Store(true)
 	if w.hijacked {
 		return true, abi.ReleaseAbort
 	}
-	left := s.sends != w.startSends
-	if left {
-		s.pending = s.pending[:0] // all that stands there is of this answer
-	} else {
-		s.pending = s.pending[:w.start]
-	}
-	if w.index > 0 && !left {
+	if s.cut() && w.index > 0 {
 		return false, abi.ReleaseClose
 	}
 	return false, abi.ReleaseAbort

@@ -452,6 +452,33 @@ func TestGoroutinesAreKeptAndEnd(t *testing.T) {
 	require.Zero(t, idle())
 }
 
+// Whoever has many woken before any could look at the queue gets no more than are needed.
+func TestNoMoreGoroutinesComeThanThereIsToServe(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // they do not run before this one waits
+	end := make(chan struct{})
+	s := newHandlerServer(t, func(http.ResponseWriter, *http.Request) { <-end })
+	pool := &s.engine.pools[0]
+	batch, released := makeBatch(t, 20)
+	before := runtime.NumGoroutine()
+	for _, h := range batch {
+		pool.start(s.engine, h)
+	}
+	for range 10 {
+		pool.hurry(s.engine, true)
+	}
+	require.LessOrEqual(t, runtime.NumGoroutine(), before+len(batch))
+	close(end)
+	for range batch {
+		require.EqualValues(t, abi.ReleaseKeep, <-released)
+	}
+	coming := func() int {
+		pool.mu.Lock()
+		defer pool.mu.Unlock()
+		return pool.coming
+	}
+	require.Eventually(t, func() bool { return coming() == 0 }, 5*time.Second, time.Millisecond)
+}
+
 // A memoryLink is a link whose peer takes everything.
 type memoryLink struct {
 	released chan uint32
@@ -521,6 +548,24 @@ func BenchmarkHandlerBrowser(b *testing.B) {
 	for b.Loop() {
 		e.serve(h)
 	}
+}
+
+// As many requests at once as a client can have in a batch, through a router.
+func BenchmarkHandlerPipelined(b *testing.B) {
+	const count = 256
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /hello", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, "Hello World!")
+	})
+	mux.HandleFunc("POST /upload", func(http.ResponseWriter, *http.Request) {})
+	e := benchmarkEngine(mux.ServeHTTP)
+	h, _ := makeHanded(b, &memoryLink{}, strings.Repeat("GET /hello HTTP/1.1\r\nHost: 127.0.0.1:3275\r\n\r\n", count))
+	b.ReportAllocs()
+	for b.Loop() {
+		e.serve(h)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/request")
 }
 
 func BenchmarkHandlerStart(b *testing.B) {

@@ -115,7 +115,12 @@ func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 	shelf.live.Add(1)
 	shelf.taken += int64(len(requests))
 	h.link, h.base = l, t.baseOf(id)
-	h.block, h.requests, h.fields = all.room.Own(requests)
+	var many []abi.Request
+	if len(requests) > 1 {
+		h.several = severalRequests.Get().(*several)
+		many = h.several.requests
+	}
+	h.block, h.requests, h.fields = all.room.Own(requests, many)
 	if t.conns != nil {
 		h.conn = t.conns.find(id.worker, id.connection)
 	}

@@ -14,8 +14,8 @@ const fieldsInRoom = 6
 
 // Own copies requests of one connection into Go memory, with everything that they
 // show: the copies may be kept for ever. They stand one behind the other in the
-// core's memory, as they do in block. A room is used once.
-func (room *Room) Own(requests []Request) (block []byte, own []Request, fields []Field) {
+// core's memory, as they do in block. A room is used once. Several are appended to many.
+func (room *Room) Own(requests, many []Request) (block []byte, own []Request, fields []Field) {
 	last := &requests[len(requests)-1]
 	start := requests[0].Base
 	size := uintptr(last.Body) - uintptr(start) + uintptr(last.BodySize)
@@ -33,7 +33,10 @@ func (room *Room) Own(requests []Request) (block []byte, own []Request, fields [
 			count += int(requests[i].FieldCount)
 		}
 	}
-	own = append(room.requests[:0], requests...)
+	if len(requests) == 1 {
+		many = room.requests[:0]
+	}
+	own = append(many, requests...)
 	fields = room.fields[:0]
 	if count > len(room.fields) {
 		fields = make([]Field, 0, count)

@@ -25,7 +25,7 @@ func TestWhatIsOwnedHasItsTrailer(t *testing.T) {
 		} {
 			request.Flags = flags
 			require.Equal(t, want, request.TrailerLines())
-			_, own, _ := new(abi.Room).Own([]abi.Request{request})
+			_, own, _ := new(abi.Room).Own([]abi.Request{request}, nil)
 			require.Equal(t, want, own[0].TrailerLines())
 			require.Equal(t, "body", string(own[0].BodyBytes()))
 		}
@@ -42,7 +42,7 @@ func TestWhatIsOwnedPointsIntoItsBlock(t *testing.T) {
 			whole := append(bytes.Clone(head), 0) // the core's memory goes on behind the request
 			request := abi.MakeRequest(whole, nil, whole[size:])
 			request.BodySize = 0
-			block, own, _ := new(abi.Room).Own([]abi.Request{request})
+			block, own, _ := new(abi.Room).Own([]abi.Request{request}, nil)
 			require.Len(t, block, size)
 			require.Equal(t, size, cap(block))
 			kept = append(kept, own)
