@@ -49,67 +49,65 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 // WriteTo writes the rest of the body to w, for io.Copy. While nothing comes it holds
 // no buffer. The error is w's or one of those of Read.
-func (b *requestBody) WriteTo(w io.Writer) (int64, error) {
-	var n int64
-	for {
-		size, err := b.writeSome(w)
+func (b *requestBody) WriteTo(w io.Writer) (n int64, err error) {
+	if answer, ok := w.(*responseWriter); ok {
+		return answer.copyFrom(struct{ io.Reader }{b}) // who does not read the answer holds none either
+	}
+	for more := true; more && err == nil; {
+		var size int
+		size, more, err = b.writeSome(w)
 		n += int64(size)
-		switch {
-		case errors.Is(err, errBlocked):
-			err = b.await()
-		case errors.Is(err, errBodyEnd):
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-	}
-}
-
-// errBodyEnd is what writeSome returns in place of io.EOF, which may be the writer's error.
-var errBodyEnd = errors.New("kourier: end of the body")
-
-// writeSome writes what has come of the body, at most copySize bytes, to w.
-func (b *requestBody) writeSome(w io.Writer) (int, error) {
-	buffer := copyBuffers.Get().(*[copySize]byte)
-	defer copyBuffers.Put(buffer)
-	got, err := b.readSome(buffer[:])
-	if got == 0 {
-		return 0, err
-	}
-	put, errWrite := w.Write(buffer[:got])
-	if errWrite == nil && put != got {
-		errWrite = io.ErrShortWrite
-	}
-	if errWrite != nil {
-		err = errWrite
-	}
-	return put, err
-}
-
-// readSome is Read, but does not wait: the error is errBlocked then, and errBodyEnd in place of io.EOF.
-func (b *requestBody) readSome(p []byte) (int, error) {
-	if err := b.begin(); err != nil {
-		return 0, err
-	}
-	defer b.mu.Unlock()
-	n, err := b.fillTrailer(b.tryRead(p))
-	if errors.Is(err, io.EOF) {
-		err = errBodyEnd
 	}
 	return n, err
 }
 
-// await waits for what readSome has not found.
-func (b *requestBody) await() error {
+// errInvalidWrite is for a writer that claims what cannot be.
+var errInvalidWrite = errors.New("kourier: invalid write result")
+
+// writeSome waits for something of the body and writes it, at most copySize bytes, to w.
+// It reports whether there may be more.
+func (b *requestBody) writeSome(w io.Writer) (n int, more bool, err error) {
+	buffer, got, readErr := b.readBuffer()
+	if buffer == nil {
+		return 0, false, readErr
+	}
+	defer copyBuffers.Put(buffer)
+	if got > 0 {
+		n, err = w.Write(buffer[:got])
+		switch {
+		case n < 0 || n > got:
+			return 0, false, errInvalidWrite
+		case err == nil && n < got:
+			err = io.ErrShortWrite
+		}
+	}
+	switch {
+	case err != nil:
+		return n, false, err
+	case errors.Is(readErr, io.EOF):
+		return n, false, nil
+	}
+	return n, readErr == nil, readErr
+}
+
+// readBuffer is Read into a buffer, which it takes when something has come. b.mu is
+// held from the first try on: what the link then tells is for this goroutine.
+func (b *requestBody) readBuffer() (buffer *[copySize]byte, n int, err error) {
 	if err := b.begin(); err != nil {
-		return err
+		return nil, 0, err
 	}
 	defer b.mu.Unlock()
-	if b.link == nil || b.err != nil { // hijacked since, or read by another goroutine
-		return nil
+	for {
+		buffer = copyBuffers.Get().(*[copySize]byte)
+		n, err = b.fillTrailer(b.tryRead(buffer[:]))
+		if !errors.Is(err, errBlocked) {
+			return buffer, n, err
+		}
+		copyBuffers.Put(buffer)
+		if err := b.keep(b.link.awaitBody()); err != nil {
+			return nil, 0, err
+		}
 	}
-	return b.keep(b.link.awaitBody())
 }
 
 // begin locks b.mu for who wants to read, unless b is closed.

@@ -16,10 +16,10 @@ var errNoSendFile = errors.New("kourier: this file must be copied")
 // the process, in bytes: a smaller one goes out with its head in one call.
 const sendFileMin = 32 << 10
 
-// copySize is how much ReadFrom reads at once of what it must copy, in bytes.
+// copySize is how much is read at once of what must be copied, in bytes.
 const copySize = 32 << 10
 
-// copyBuffers are for ReadFrom.
+// copyBuffers are for ReadFrom, and for WriteTo of a body.
 var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
 
 // ReadFrom copies the body from source until its end. A regular file, also one
@@ -38,25 +38,36 @@ func (w *responseWriter) ReadFrom(source io.Reader) (n int64, err error) {
 // copyFrom copies through the process. While the client does not read it holds no
 // buffer: after the first copySize bytes it fills one only where the socket has room.
 func (w *responseWriter) copyFrom(source io.Reader) (n int64, err error) {
-	room := copySize
-	for more := true; more && err == nil; {
-		var copied int64
-		copied, more, err = w.copySome(source, room)
+	for room := copySize; ; {
+		copied, more, err := w.copySome(source, room)
 		n += copied
-		if more && err == nil {
-			room, err = w.awaitRoom()
+		if !more || err != nil {
+			return n, err
 		}
+		if room = w.room(); room > 0 {
+			continue
+		}
+		// A source that ends here needs no room.
+		copied, more, err = w.copySome(source, probeSize)
+		n += copied
+		if !more || err != nil {
+			return n, err
+		}
+		room = max(w.awaitRoom(), probeSize)
 	}
-	return n, err
 }
 
-// copySome copies size bytes, and up to a buffer's more, but something. It reports whether source
-// may have more.
+// probeSize is how much is read of a source to know whether there is more, in bytes: so
+// little that a socket takes it which says that it has no room.
+const probeSize = 512
+
+// copySome copies at least one byte of what source has, and at most size. It reports
+// whether there may be more.
 func (w *responseWriter) copySome(source io.Reader, size int) (n int64, more bool, err error) {
 	buffer := copyBuffers.Get().(*[copySize]byte)
 	defer copyBuffers.Put(buffer)
-	for {
-		got, readErr := source.Read(buffer[:])
+	for n < int64(size) {
+		got, readErr := source.Read(buffer[:min(copySize, int64(size)-n)])
 		if got > 0 {
 			put, err := w.Write(buffer[:got])
 			n += int64(put)
@@ -69,27 +80,50 @@ func (w *responseWriter) copySome(source io.Reader, size int) (n int64, more boo
 			return n, false, nil
 		case readErr != nil:
 			return n, false, readErr
-		case n >= int64(size):
-			return n, true, nil
 		}
 	}
+	return n, true, nil
 }
 
-// awaitRoom returns how much may be written before the socket is to be asked again:
-// half of what it has room for, since what it holds takes more than its size there.
-func (w *responseWriter) awaitRoom() (int, error) {
+// room returns how much may be written before the socket is to be asked again, 0 for
+// nothing: half of what it has room for, since what it holds takes more than its size there.
+func (w *responseWriter) room() int {
+	if !w.lockForRoom() {
+		return copySize // the next Write says what is wrong
+	}
+	defer w.sender.mu.Unlock()
+	return w.sender.link.room() / 2
+}
+
+// awaitRoom waits until there is room, and returns how much, as room does. What it waits for in
+// vain the next Write tells, if there is one.
+func (w *responseWriter) awaitRoom() int {
+	if !w.lockForRoom() {
+		return copySize
+	}
+	s := w.sender
+	defer s.mu.Unlock()
+	if s.armed { // who sends late would only wait too
+		s.timer.Stop()
+		s.armed = false
+	}
+	room, _ := s.link.awaitRoom()
+	s.arm()
+	return room / 2
+}
+
+// lockForRoom locks the sender's mu, unless nothing can be written.
+func (w *responseWriter) lockForRoom() bool {
 	if w.done.Load() { // without the lock, which another connection may hold by then
-		return 0, nil // the next Write says so
+		return false
 	}
 	s := w.sender
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if w.done.Load() || w.hijacked || s.err != nil {
-		return 0, nil
+		s.mu.Unlock()
+		return false
 	}
-	room, err := s.link.room()
-	s.err = err
-	return room / 2, err
+	return true
 }
 
 // fileOf returns the regular file that source is or limits, and how many bytes

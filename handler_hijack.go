@@ -16,7 +16,10 @@ func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	s := w.sender
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.hijacked {
+	switch {
+	case w.done.Load(): // since Hijack has looked
+		return nil, nil, ErrRequestDone
+	case w.hijacked:
 		return nil, nil, http.ErrHijacked
 	}
 	w.forgetContinue()

@@ -36,6 +36,9 @@ type streamLink struct {
 	onGoneF   func()
 	isGone    bool
 	writes    int
+	noRoom    bool  // room finds none
+	waits     int   // calls of awaitRoom
+	roomErr   error // of awaitRoom
 	writeErr  error
 	released  chan uint32
 	refusal   error // what tryReadBody returns in place of data
@@ -80,7 +83,21 @@ func (l *streamLink) write(head, body []byte) (int, error) {
 	return l.conn.Write(append(bytes.Clone(head), body...))
 }
 
-func (l *streamLink) room() (int, error) { return math.MaxInt, nil }
+func (l *streamLink) room() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.noRoom {
+		return 0
+	}
+	return math.MaxInt
+}
+
+func (l *streamLink) awaitRoom() (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waits++
+	return math.MaxInt, l.roomErr
+}
 
 func (l *streamLink) sendFile(f *os.File, size int64) (int64, error) {
 	if !l.sendOK {

@@ -584,3 +584,61 @@ func TestReverseProxy(t *testing.T) {
 	}
 	require.Error(t, err)
 }
+
+// What a socket has no room for is waited for, but not behind the last byte.
+func TestACopyWaitsForRoomOnlyWhileThereIsMore(t *testing.T) {
+	for size, waits := range map[int]int{copySize: 0, copySize + probeSize - 1: 0, copySize + probeSize + 1: 1} {
+		for _, roomErr := range []error{nil, os.ErrDeadlineExceeded} {
+			var l *streamLink
+			s := newHandlerServer(t, func(w http.ResponseWriter, _ *http.Request) {
+				n, err := io.Copy(w, struct{ io.Reader }{bytes.NewReader(sized(size))})
+				require.NoError(t, err)
+				require.EqualValues(t, size, n)
+			})
+			s.setup = func(link *streamLink) { l, link.noRoom, link.roomErr = link, true, roomErr }
+			_, reader := s.send(get("/"))
+			require.Equal(t, string(sized(size)), s.answer(reader).text)
+			l.mu.Lock()
+			require.Equal(t, waits, l.waits, size)
+			l.mu.Unlock()
+		}
+	}
+}
+
+// What one of several answers announces is not what the next one has.
+func TestTrailersAreOfOneAnswer(t *testing.T) {
+	s := newHandlerServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/first" {
+			w.Header().Set("Trailer", "X-Sum")
+		}
+		_, _ = io.WriteString(w, "body")
+		w.(http.Flusher).Flush()
+		w.Header().Set("X-Sum", "1")
+	})
+	_, reader := s.send(get("/first") + get("/second"))
+	require.Equal(t, http.Header{"X-Sum": {"1"}}, s.answer(reader).Trailer)
+	require.Empty(t, s.answer(reader).Trailer)
+}
+
+// Heads that are equal share their text, and nothing else.
+func TestEqualRequestsAreRequestsOfTheirOwn(t *testing.T) {
+	var kept []*http.Request
+	var bodies []string
+	s := newHandlerServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		kept, bodies = append(kept, r), append(bodies, string(body))
+		r.Header.Set("X-Seen", fmt.Sprint(len(kept)))
+		r.URL.Path += fmt.Sprint(len(kept))
+	})
+	_, reader := s.send(postSized(1) + "a" + postSized(1) + "b" + postSized(1) + "c")
+	for range 3 {
+		s.answer(reader)
+	}
+	require.Equal(t, []string{"a", "b", "c"}, bodies)
+	for i, r := range kept {
+		require.Equal(t, fmt.Sprint(i+1), r.Header.Get("X-Seen"))
+		require.Equal(t, fmt.Sprint("/", i+1), r.URL.Path)
+		require.Equal(t, "/", r.RequestURI)
+	}
+}

@@ -63,6 +63,7 @@ func newSender(l link) *sender {
 // next makes ready for the answer behind what was collected.
 func (s *sender) next() {
 	s.start = len(s.pending)
+	clear(s.trailers)
 	s.body, s.trailers = s.body[:0], s.trailers[:0]
 }
 

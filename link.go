@@ -38,9 +38,11 @@ type link interface {
 	// connection is lost. n counts what was handed to the kernel.
 	write(head, body []byte) (n int, err error)
 
-	// room waits until the socket takes a good part of what it holds, and returns about
-	// how many bytes write can send without waiting. Its errors are those of write.
-	room() (int, error)
+	// room returns about how many bytes write can send without waiting: 0 if the socket has
+	// no room, or little. Then awaitRoom waits for some, and returns that. Its errors are
+	// those of write. room has none: what is wrong write finds too.
+	room() int
+	awaitRoom() (int, error)
 
 	// sendFile sends size bytes of f from its offset on, which it advances, without
 	// copying them through the process. errNoSendFile, and n 0, when f is not a file of that kind.

@@ -71,10 +71,10 @@ func TestWritersToAReaderThatStopsHoldNothing(t *testing.T) {
 
 // A copy to or from a client that has stopped holds no buffer.
 func TestCopiesThatWaitHoldNoBuffer(t *testing.T) {
-	mustHoldNoBuffer(t, "awaitRoom", helloRequest, func(w http.ResponseWriter, _ *http.Request) {
+	mustHoldNoBuffer(t, "responseWriter).awaitRoom", helloRequest, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.CopyN(w, endless{}, 1<<30)
 	})
-	mustHoldNoBuffer(t, "awaitBody", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\nbody", func(_ http.ResponseWriter, r *http.Request) {
+	mustHoldNoBuffer(t, "nativeLink).awaitBody", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\nbody", func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 	})
 }
@@ -82,7 +82,7 @@ func TestCopiesThatWaitHoldNoBuffer(t *testing.T) {
 // mustHoldNoBuffer has many clients ask and stop, until handler waits for each of them in waiting.
 func mustHoldNoBuffer(t *testing.T, waiting, asked string, handler http.HandlerFunc) {
 	const copies = 100
-	srv := &kourier.Server{Handler: handler}
+	srv := &kourier.Server{Handler: handler, WriteTimeout: time.Hour} // setting a deadline wakes who waits
 	address := engine{network: "tcp"}.serving(t, srv)
 	run := func() (held footprint) {
 		var clients []*peer

@@ -24,6 +24,9 @@ const rateCheck = 5 * time.Second
 // rateCreditMax bounds the patience that fast bytes buy for slow ones.
 const rateCreditMax = 30 * time.Second
 
+// roomWhenWritable is the room in a socket of which no more is known than that a write is worth a try, in bytes.
+const roomWhenWritable = 64 << 10
+
 // A nativeLink is a connection of the native core that a goroutine has taken over.
 type nativeLink struct {
 	core    *core
@@ -231,26 +234,31 @@ func (l *nativeLink) write(head, body []byte) (n int, err error) {
 	}
 }
 
-func (l *nativeLink) room() (int, error) {
-	if l.writing.expired() {
-		return 0, os.ErrDeadlineExceeded
+func (l *nativeLink) room() int {
+	if l.ended.Load() {
+		return roomWhenWritable
 	}
-	for {
-		if l.ended.Load() {
-			return 0, errPeerGone
+	size, status := l.core.linkRoom(l.id)
+	switch status {
+	case abi.OK:
+		return size
+	case abi.ErrBlocked:
+		return 0
+	default:
+		return roomWhenWritable
+	}
+}
+
+func (l *nativeLink) awaitRoom() (int, error) {
+	for range 2 { // a wait may end for a deadline that was moved
+		if err := l.waitWritable(); err != nil {
+			return 0, err
 		}
-		size, status := l.core.linkRoom(l.id)
-		switch status {
-		case abi.OK:
+		if size := l.room(); size > 0 {
 			return size, nil
-		case abi.ErrBlocked:
-			if err := l.waitWritable(); err != nil {
-				return 0, err
-			}
-		default:
-			return 0, errPeerGone
 		}
 	}
+	return roomWhenWritable, nil // nothing spins where the kernel says both that it is writable and that it is not
 }
 
 func (l *nativeLink) waitWritable() error {

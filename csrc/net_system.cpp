@@ -35,13 +35,15 @@ int socket_unsent_size(int fd) {
   return ::ioctl(fd, SIOCOUTQ, &size) == 0 ? size : -1;
 }
 
-// A socket of TCP is writable, for epoll too, if what it has room for is at least half of what it holds.
+// A socket of TCP is writable, for epoll too, if what it has room for is at least half of what it holds, but for
+// net.ipv4.tcp_notsent_lowat; a Unix socket if it holds a quarter at most, and that is counted elsewhere.
 int socket_send_room(int fd) {
   uint32_t memory[SK_MEMINFO_VARS] = {};
   socklen_t size = sizeof(memory);
   if (::getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &size) != 0) return -1;
   const uint32_t capacity = memory[SK_MEMINFO_SNDBUF];
   const uint32_t held = memory[SK_MEMINFO_WMEM_QUEUED];
+  if (held == 0 && memory[SK_MEMINFO_WMEM_ALLOC] > capacity / 4) return 0;
   if (held >= capacity || capacity - held < held / 2) return 0;
   return static_cast<int>(capacity - held);
 }

@@ -76,7 +76,8 @@ func wait(ctx context.Context, d time.Duration) error {
 func (b bench) withLoader(ctx context.Context, r *running, with step, run *record.Run) error {
 	if with.attacked() {
 		// What clients that read take for good of what the slow readers ask for is no attack's doing.
-		if err := b.download(ctx, r, with); err != nil {
+		missed, err := b.download(ctx, r, with)
+		if err != nil {
 			return err
 		}
 		alone := with
@@ -93,7 +94,7 @@ func (b bench) withLoader(ctx context.Context, r *running, with step, run *recor
 			SlowHeads:   with.slowHeads,
 			SlowReaders: with.slowReaders,
 			Without:     before.Latency,
-			Errors:      before.Errors,
+			Errors:      before.Errors.Plus(missed),
 			Before:      sample,
 		}
 	}
@@ -125,14 +126,17 @@ func (b bench) withLoader(ctx context.Context, r *running, with step, run *recor
 }
 
 // download has as many clients as there are slow readers ask for what those ask for, and read it.
-func (b bench) download(ctx context.Context, r *running, with step) error {
+func (b bench) download(ctx context.Context, r *running, with step) (record.Errors, error) {
+	if with.slowReaders == 0 {
+		return record.Errors{}, nil
+	}
 	readers := step{mode: record.LoadDownload, connections: with.slowReaders, seconds: with.seconds, size: with.size}
 	l, err := startLoader(ctx, filepath.Join(b.bin, "load"), b.loadCores, loaderArguments(readers, r.port, b.slowdown))
 	if err != nil {
-		return err
+		return record.Errors{}, err
 	}
-	_, err = l.end()
-	return err
+	result, err := l.end()
+	return result.Errors, err
 }
 
 // watch looks at the server while the loader goes from phase to phase.

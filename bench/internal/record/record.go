@@ -93,6 +93,17 @@ func (e Errors) Total() int64 {
 	return e.Connect + e.Closed + e.Malformed + e.Status + e.Body + e.Unanswered
 }
 
+// Plus adds what went wrong elsewhere.
+func (e Errors) Plus(other Errors) Errors {
+	e.Connect += other.Connect
+	e.Closed += other.Closed
+	e.Malformed += other.Malformed
+	e.Status += other.Status
+	e.Body += other.Body
+	e.Unanswered += other.Unanswered
+	return e
+}
+
 // Sample is the memory of the server's processes together, and that of all sockets of the machine, in bytes.
 type Sample struct {
 	RSS     int64 `json:"rss"`

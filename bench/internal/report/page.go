@@ -101,6 +101,9 @@ func writeCommands(out *strings.Builder, host, virtual measured) {
 	}
 	for _, source := range virtual.sources {
 		fmt.Fprintf(out, "    go run ./vm -servers %s", strings.Join(servers(measured{sources: []Source{source}}), ","))
+		if loads := loadsOf(source.Runs); !slices.Equal(loads, []string{record.LoadMemory}) {
+			fmt.Fprintf(out, " -loads %s", strings.Join(loads, ","))
+		}
 		if len(source.Runs) > 0 {
 			fmt.Fprintf(out, " -connections %d -seconds %.0f", source.Runs[0].Connections, source.Runs[0].Seconds)
 		}
@@ -108,6 +111,17 @@ func writeCommands(out *strings.Builder, host, virtual measured) {
 		files = append(files, "report/"+source.Name)
 	}
 	fmt.Fprintf(out, "    go run ./kit -report %s\n\n", strings.Join(files, " "))
+}
+
+// loadsOf returns the loads of runs, in the order in which they first come.
+func loadsOf(runs []record.Run) []string {
+	var loads []string
+	for _, run := range runs {
+		if !slices.Contains(loads, run.Load) {
+			loads = append(loads, run.Load)
+		}
+	}
+	return loads
 }
 
 // writeRefusals adds the runs that do not count, and why.

@@ -102,10 +102,10 @@ func (m measured) isKnown(groups []group, f figure) bool {
 // seconds returns what the shortest and the longest run of a load take, to the second; 0 where there is no such time.
 func (m measured) seconds(load string) (least, most float64) {
 	for _, run := range m.all() {
-		if run.Load != load {
+		seconds := math.Round(run.Seconds)
+		if run.Load != load || seconds == 0 {
 			continue
 		}
-		seconds := math.Round(run.Seconds)
 		if most == 0 || seconds < least {
 			least = seconds
 		}
