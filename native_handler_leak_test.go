@@ -82,7 +82,11 @@ func TestCopiesThatWaitHoldNoBuffer(t *testing.T) {
 // mustHoldNoBuffer has many clients ask and stop, until handler waits for each of them in waiting.
 func mustHoldNoBuffer(t *testing.T, waiting, asked string, handler http.HandlerFunc) {
 	const copies = 100
-	srv := &kourier.Server{Handler: handler, WriteTimeout: time.Hour} // setting a deadline wakes who waits
+	srv := &kourier.Server{
+		Config:       kourier.Config{HandlerPool: 1},
+		Handler:      handler,
+		WriteTimeout: time.Hour, // setting a deadline wakes who waits
+	}
 	address := engine{network: "tcp"}.serving(t, srv)
 	run := func() (held footprint) {
 		var clients []*peer
@@ -99,7 +103,11 @@ func mustHoldNoBuffer(t *testing.T, waiting, asked string, handler http.HandlerF
 	}
 	run()
 	before := measure(t)
-	require.Less(t, run().heap, before.heap+copies*16<<10, "less than a buffer each")
+	limit := int64(16 << 10) // a buffer is twice that
+	if instrumented() {
+		limit = 28 << 10 // and other things take more
+	}
+	require.Less(t, run().heap, before.heap+copies*limit, "less than a buffer each")
 	mustNotGrow(t, before)
 }
 
