@@ -53,7 +53,7 @@ func (m *measured) add(source Source) error {
 
 // lasting returns m without what differs between two starts of the kit on one machine.
 func lasting(m record.Machine) record.Machine {
-	m.Time, m.LoadAverage, m.Limits = "", "", nil
+	m.Time, m.Arguments, m.LoadAverage, m.Limits = "", nil, "", nil
 	return m
 }
 

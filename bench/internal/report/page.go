@@ -105,7 +105,10 @@ func writeCommands(out *strings.Builder, host, virtual measured) {
 			fmt.Fprintf(out, " -loads %s", strings.Join(loads, ","))
 		}
 		if len(source.Runs) > 0 {
-			fmt.Fprintf(out, " -connections %d -seconds %.0f", source.Runs[0].Connections, source.Runs[0].Seconds)
+			fmt.Fprintf(out, " -connections %d", source.Runs[0].Connections)
+			if seconds := source.Runs[0].Seconds; seconds >= 1 {
+				fmt.Fprintf(out, " -seconds %.0f", seconds)
+			}
 		}
 		fmt.Fprintf(out, " -out report/%s\n", source.Name)
 		files = append(files, "report/"+source.Name)
