@@ -53,7 +53,7 @@ func (b *requestBody) WriteTo(w io.Writer) (n int64, err error) {
 	if answer, ok := w.(*responseWriter); ok {
 		return answer.copyFrom(struct{ io.Reader }{b}) // who does not read the answer holds none either
 	}
-	for more := true; more && err == nil; {
+	for more := true; more; {
 		var size int
 		size, more, err = b.writeSome(w)
 		n += int64(size)

@@ -41,7 +41,7 @@ func (w *responseWriter) copyFrom(source io.Reader) (n int64, err error) {
 	for room := copySize; ; {
 		copied, more, err := w.copySome(source, room)
 		n += copied
-		if !more || err != nil {
+		if !more {
 			return n, err
 		}
 		if room = w.room(); room > 0 {
@@ -50,7 +50,7 @@ func (w *responseWriter) copyFrom(source io.Reader) (n int64, err error) {
 		// A source that ends here needs no room.
 		copied, more, err = w.copySome(source, probeSize)
 		n += copied
-		if !more || err != nil {
+		if !more {
 			return n, err
 		}
 		room = max(w.awaitRoom(), probeSize)

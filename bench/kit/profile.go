@@ -156,12 +156,8 @@ const openConnections = 256
 // replaced by it.
 func (p profile) steps(most int) []step {
 	var steps []step
-	for _, each := range p.memory {
-		n := min(each.connections, most)
-		steps = append(steps, step{load: record.LoadMemory, mode: "memory", connections: n, depth: 1, seconds: each.seconds})
-		if n == most {
-			break
-		}
+	for i, n := range reachable(p.crowds(), most) {
+		steps = append(steps, step{load: record.LoadMemory, mode: "memory", connections: n, depth: 1, seconds: p.memory[i].seconds})
 	}
 	for _, n := range reachable(p.idle, most) {
 		steps = append(steps, step{load: record.LoadIdle, mode: "idle", connections: n, depth: 1, seconds: 1})
@@ -188,11 +184,16 @@ func (p profile) steps(most int) []step {
 
 // connectionsMax is the most connections that the profile would make.
 func (p profile) connectionsMax() int {
-	most := slices.Max(p.idle)
+	return max(slices.Max(p.crowds()), slices.Max(p.idle))
+}
+
+// crowds are the numbers of connections of the load memory.
+func (p profile) crowds() []int {
+	var counts []int
 	for _, each := range p.memory {
-		most = max(most, each.connections)
+		counts = append(counts, each.connections)
 	}
-	return most
+	return counts
 }
 
 // reachable returns the counts that do not exceed most and, if any does, most itself.

@@ -13,8 +13,9 @@ type Room struct {
 const fieldsInRoom = 6
 
 // Own copies requests of one connection into Go memory, with everything that they
-// show: the copies may be kept for ever. They stand one behind the other in the
-// core's memory, as they do in block. A room is used once. Several are appended to many.
+// show: the copies may be kept as long as the room, and as many, to whose memory several
+// of them are appended. They stand one behind the other in the core's memory, as they do
+// in block, which may be kept for ever. A room is used once.
 func (room *Room) Own(requests, many []Request) (block []byte, own []Request, fields []Field) {
 	last := &requests[len(requests)-1]
 	start := requests[0].Base
