@@ -252,8 +252,9 @@ func TestAKeptRequestStaysAsItWas(t *testing.T) {
 			text.WriteString(post(fmt.Sprintf("/%d?%d", i, i), fmt.Sprint(i), fmt.Sprintf("X-Number: %d", i)))
 		}
 		pipeline(t, p, text.String(), count, func(_ int, a answer) { require.Equal(t, 200, a.StatusCode) })
+		require.Equal(t, 200, p.ask(helloRequest).StatusCode, "all before it are over")
 		mu.Lock()
-		requests, answers := kept, writers
+		requests, answers := kept[:count], writers[:count]
 		mu.Unlock()
 		for i, r := range requests {
 			number := strconv.Itoa(i)
@@ -263,10 +264,11 @@ func TestAKeptRequestStaysAsItWas(t *testing.T) {
 			_, err := r.Body.Read(make([]byte, 1))
 			require.ErrorIs(t, err, http.ErrBodyReadAfterClose)
 			require.ErrorIs(t, r.Context().Err(), context.Canceled)
-			_, err = answers[i].Write([]byte("late"))
-			if !e.foreign { // net/http's server panics or writes into the next answer
-				require.Error(t, err)
+			if e.foreign { // net/http's server has given the writer's buffer to another answer
+				continue
 			}
+			_, err = answers[i].Write([]byte("late"))
+			require.Error(t, err)
 		}
 		if !e.foreign {
 			require.Equal(t, 200, p.ask(helloRequest).StatusCode, "the late ones have written nothing")
