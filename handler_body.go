@@ -35,10 +35,11 @@ type requestBody struct {
 }
 
 // Read reads the body. The first read of one that the client holds back until it
-// is told to send tells it so. When it returns io.EOF, Request.Trailer is filled. The error is io.ErrUnexpectedEOF if the client has
-// gone before the end, [http.ErrBodyReadAfterClose] after Close and after the
-// handler has returned, a [*http.MaxBytesError] beyond Config.MaxBodyBytes, and
-// one that wraps [os.ErrDeadlineExceeded] after the read deadline.
+// is told to send tells it so. When it returns io.EOF, Request.Trailer is filled. The
+// error is io.ErrUnexpectedEOF if the client has gone before the end,
+// [http.ErrBodyReadAfterClose] after Close, after the handler has returned and after
+// the rest was drained to make way for the answer, a [*http.MaxBytesError] beyond
+// Config.MaxBodyBytes, and one that wraps [os.ErrDeadlineExceeded] after the read deadline.
 func (b *requestBody) Read(p []byte) (int, error) {
 	if err := b.begin(); err != nil {
 		return 0, err
@@ -219,7 +220,8 @@ func (b *requestBody) keep(err error) error {
 var drainBuffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 
 // drain reads the rest of an open body unless it is larger than max bytes. It
-// reports whether it has come to the end.
+// reports whether it has come to the end. If it has read anything b is closed: the
+// handler must not take what is left for the whole.
 func (b *requestBody) drain(max int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -230,6 +232,9 @@ func (b *requestBody) drain(max int64) bool {
 	defer drainBuffers.Put(buffer)
 	for room := max + 1; room > 0; { // one more, because the end may be told behind the last byte
 		n, err := b.read(buffer[:min(room, int64(len(buffer)))])
+		if n > 0 {
+			b.closed.Store(true)
+		}
 		if err != nil {
 			return errors.Is(err, io.EOF)
 		}

@@ -612,6 +612,62 @@ func TestAnUnreadBodyIsNeverTakenForARequest(t *testing.T) {
 	})
 }
 
+// What is drained to make way for an answer is lost to the handler, which is told so:
+// it never takes what is left for the whole.
+func TestABodyThatMadeWayForTheAnswerCannotBeRead(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, e engine) {
+		type result struct {
+			rest int64
+			err  error
+		}
+		results := make(chan result, 1)
+		address := e.handle(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.ReadFull(r.Body, make([]byte, 1))
+			w.(http.Flusher).Flush()
+			n, err := io.Copy(io.Discard, r.Body)
+			results <- result{n, err}
+			_, err = r.Body.Read(make([]byte, 1))
+			results <- result{0, err}
+		})
+		const declared, inChunks = "Content-Length: %d", "Transfer-Encoding: chunked, of %d"
+		for _, c := range []struct {
+			framing string
+			size    int
+			want    error // nil: all of it can be read on
+			here    bool  // net/http's server goes on reading behind what it has drained
+		}{
+			{framing: declared, size: 100 << 10, want: http.ErrBodyReadAfterClose},
+			{framing: declared, size: 1 << 20},
+			{framing: declared, size: 1},
+			{framing: inChunks, size: 100 << 10, want: http.ErrBodyReadAfterClose},
+			{framing: inChunks, size: 1 << 20, want: http.ErrBodyReadAfterClose, here: true},
+		} {
+			if e.foreign && (c.here || c.size == 1) {
+				continue
+			}
+			name := fmt.Sprintf(c.framing, c.size)
+			field, _, _ := strings.Cut(name, ", ")
+			body := strings.Repeat("b", c.size)
+			if c.framing == inChunks {
+				body = chunked(body)
+			}
+			p := dial(t, address).send("POST / HTTP/1.1\r\nHost: a\r\n" + field + "\r\n\r\n")
+			written := async(func() error { _, err := io.WriteString(p.Conn, body); return err })
+			first, second := <-results, <-results
+			if c.want != nil {
+				require.Equal(t, result{err: c.want}, first, name)
+				require.Equal(t, result{err: c.want}, second, name)
+			} else {
+				require.Equal(t, result{rest: int64(c.size) - 1}, first, name)
+				require.Equal(t, result{err: io.EOF}, second, name)
+			}
+			require.NoError(t, p.Close())
+			<-written
+		}
+	})
+}
+
 func TestFullDuplex(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, e engine) {
