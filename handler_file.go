@@ -107,7 +107,7 @@ func (w *responseWriter) awaitRoom() int {
 		s.timer.Stop()
 		s.armed = false
 	}
-	room, _ := s.link.awaitRoom()
+	room := s.link.awaitRoom()
 	s.arm()
 	return room / 2
 }

@@ -350,14 +350,16 @@ type cachedDate struct {
 var dateEpoch = time.Now()
 
 // dateLine returns the Date line for now, RFC 9110 §6.6.1. It must not be written to.
-func (d *dateCache) dateLine() []byte {
-	at := time.Since(dateEpoch)
+func (d *dateCache) dateLine() []byte { return d.dateLineAt(time.Since(dateEpoch), time.Now) }
+
+// dateLineAt is dateLine at a time since dateEpoch, which now has the date of.
+func (d *dateCache) dateLineAt(at time.Duration, now func() time.Time) []byte {
 	if cached := d.line.Load(); cached != nil && at < cached.until {
 		return cached.text
 	}
-	now := time.Now()
-	text := now.UTC().AppendFormat([]byte("Date: "), http.TimeFormat)
+	date := now()
+	text := date.UTC().AppendFormat([]byte("Date: "), http.TimeFormat)
 	text = append(text, lineEnd...)
-	d.line.Store(&cachedDate{at + time.Second - time.Duration(now.Nanosecond()), text})
+	d.line.Store(&cachedDate{at + time.Second - time.Duration(date.Nanosecond()), text})
 	return text
 }

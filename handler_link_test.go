@@ -36,9 +36,9 @@ type streamLink struct {
 	onGoneF   func()
 	isGone    bool
 	writes    int
-	noRoom    bool  // room finds none
-	waits     int   // calls of awaitRoom
-	roomErr   error // of awaitRoom
+	noRoom    bool // room finds none
+	waits     int  // calls of awaitRoom
+	roomAfter int  // what awaitRoom returns
 	writeErr  error
 	released  chan uint32
 	refusal   error // what tryReadBody returns in place of data
@@ -92,11 +92,11 @@ func (l *streamLink) room() int {
 	return math.MaxInt
 }
 
-func (l *streamLink) awaitRoom() (int, error) {
+func (l *streamLink) awaitRoom() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waits++
-	return math.MaxInt, l.roomErr
+	return l.roomAfter
 }
 
 func (l *streamLink) sendFile(f *os.File, size int64) (int64, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -588,20 +589,43 @@ func TestReverseProxy(t *testing.T) {
 // What a socket has no room for is waited for, but not behind the last byte.
 func TestACopyWaitsForRoomOnlyWhileThereIsMore(t *testing.T) {
 	for size, waits := range map[int]int{copySize: 0, copySize + probeSize - 1: 0, copySize + probeSize + 1: 1} {
-		for _, roomErr := range []error{nil, os.ErrDeadlineExceeded} {
+		for _, roomAfter := range []int{math.MaxInt, 0} {
 			var l *streamLink
 			s := newHandlerServer(t, func(w http.ResponseWriter, _ *http.Request) {
 				n, err := io.Copy(w, struct{ io.Reader }{bytes.NewReader(sized(size))})
 				require.NoError(t, err)
 				require.EqualValues(t, size, n)
 			})
-			s.setup = func(link *streamLink) { l, link.noRoom, link.roomErr = link, true, roomErr }
+			s.setup = func(link *streamLink) { l, link.noRoom, link.roomAfter = link, true, roomAfter }
 			_, reader := s.send(get("/"))
 			require.Equal(t, string(sized(size)), s.answer(reader).text)
 			l.mu.Lock()
 			require.Equal(t, waits, l.waits, size)
 			l.mu.Unlock()
 		}
+	}
+}
+
+// The Date is made once a second, when the clock on the wall comes to the next one.
+func TestTheDateChangesWithTheSecond(t *testing.T) {
+	var d dateCache
+	date := time.Date(1994, time.November, 6, 8, 49, 37, 400_000_000, time.FixedZone("east", 3600))
+	made := 0
+	for _, step := range []struct {
+		after time.Duration
+		want  string
+		made  int
+	}{
+		{0, "07:49:37", 1},
+		{599 * time.Millisecond, "07:49:37", 1},
+		{600 * time.Millisecond, "07:49:38", 2},
+		{1599 * time.Millisecond, "07:49:38", 2},
+		{10 * time.Minute, "07:59:37", 3},
+		{10*time.Minute + 600*time.Millisecond, "07:59:38", 4},
+	} {
+		line := d.dateLineAt(time.Hour+step.after, func() time.Time { made++; return date.Add(step.after) })
+		require.Equal(t, "Date: Sun, 06 Nov 1994 "+step.want+" GMT\r\n", string(line))
+		require.Equal(t, step.made, made)
 	}
 }
 

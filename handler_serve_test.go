@@ -497,7 +497,7 @@ func (l *memoryLink) write(head, body []byte) (int, error) {
 	return len(head) + len(body), nil
 }
 func (l *memoryLink) room() int                               { return math.MaxInt }
-func (l *memoryLink) awaitRoom() (int, error)                 { return math.MaxInt, nil }
+func (l *memoryLink) awaitRoom() int                          { return math.MaxInt }
 func (l *memoryLink) sendFile(*os.File, int64) (int64, error) { return 0, errNoSendFile }
 func (l *memoryLink) setReadDeadline(time.Time)               {}
 func (l *memoryLink) setWriteDeadline(time.Time)              {}

@@ -39,10 +39,10 @@ type link interface {
 	write(head, body []byte) (n int, err error)
 
 	// room returns about how many bytes write can send without waiting: 0 if the socket has
-	// no room, or little. Then awaitRoom waits for some, and returns that. Its errors are
-	// those of write. room has none: what is wrong write finds too.
+	// no room, or little. Then awaitRoom waits for some, and returns that, or 0 when write
+	// would fail: what is wrong write tells.
 	room() int
-	awaitRoom() (int, error)
+	awaitRoom() int
 
 	// sendFile sends size bytes of f from its offset on, which it advances, without
 	// copying them through the process. errNoSendFile, and n 0, when f is not a file of that kind.

@@ -249,16 +249,16 @@ func (l *nativeLink) room() int {
 	}
 }
 
-func (l *nativeLink) awaitRoom() (int, error) {
+func (l *nativeLink) awaitRoom() int {
 	for range 2 { // a wait may end for a deadline that was moved
-		if err := l.waitWritable(); err != nil {
-			return 0, err
+		if l.waitWritable() != nil {
+			return 0
 		}
 		if size := l.room(); size > 0 {
-			return size, nil
+			return size
 		}
 	}
-	return roomWhenWritable, nil // nothing spins where the kernel says both that it is writable and that it is not
+	return roomWhenWritable // nothing spins where the kernel says both that it is writable and that it is not
 }
 
 func (l *nativeLink) waitWritable() error {
