@@ -233,23 +233,23 @@ func request(method, target, version string, fields ...string) string {
 
 func get(target string) string { return request("GET", target, "HTTP/1.1") }
 
-// An answer is what a client understands of what it was sent.
-type answer struct {
+// A seenAnswer is what a client understands of what it was sent.
+type seenAnswer struct {
 	*http.Response
 	text string // the body
 	err  error  // from reading it
 }
 
 // readAnswers reads one answer for each method, and requires that nothing follows.
-func readAnswers(t *testing.T, sent string, methods ...string) []answer {
+func readAnswers(t *testing.T, sent string, methods ...string) []seenAnswer {
 	t.Helper()
 	reader := bufio.NewReader(strings.NewReader(sent))
-	var answers []answer
+	var answers []seenAnswer
 	for _, method := range methods {
 		response, err := http.ReadResponse(reader, &http.Request{Method: method})
 		require.NoError(t, err, "%q", sent)
 		body, err := io.ReadAll(response.Body)
-		answers = append(answers, answer{response, string(body), err})
+		answers = append(answers, seenAnswer{response, string(body), err})
 	}
 	rest, err := io.ReadAll(reader)
 	require.NoError(t, err)
@@ -258,7 +258,7 @@ func readAnswers(t *testing.T, sent string, methods ...string) []answer {
 }
 
 // one has fast answer one request and reads the answer.
-func one(t *testing.T, text string, fast FastHandler) (answer, *fakeCore) {
+func one(t *testing.T, text string, fast FastHandler) (seenAnswer, *fakeCore) {
 	t.Helper()
 	core := newFakeCore(t)
 	method, _, _ := strings.Cut(text, " ")

@@ -21,8 +21,9 @@ func (e *bodyError) Error() string {
 // head is read from memory, the rest of an open body through the link. Reads of
 // several goroutines wait for one another.
 type requestBody struct {
-	writer *responseWriter // of the same request: sends 100 Continue
-	closed atomic.Bool     // by the handler or because it has returned
+	exchange *exchange
+	closed   atomic.Bool // by the handler or because it has returned
+	awaited  atomic.Bool // the client waits for 100 Continue and was not told
 
 	mu      sync.Mutex
 	data    []byte // unread, of a body that came whole
@@ -116,7 +117,7 @@ func (b *requestBody) begin() error {
 	if b.closed.Load() {
 		return http.ErrBodyReadAfterClose
 	}
-	b.writer.sendContinue()
+	b.sendContinue()
 	b.mu.Lock()
 	if b.closed.Load() {
 		b.mu.Unlock()
@@ -125,10 +126,36 @@ func (b *requestBody) begin() error {
 	return nil
 }
 
+// sendContinue has the client send the body, if it waits to be told.
+func (b *requestBody) sendContinue() {
+	if !b.awaited.Load() {
+		return
+	}
+	a := b.exchange.writer.lock()
+	if a == nil {
+		return
+	}
+	s := a.sender
+	defer s.mu.Unlock()
+	if b.awaited.CompareAndSwap(true, false) {
+		a.engine.counters.responses.count(http.StatusContinue)
+		s.pending = append(s.pending, "HTTP/1.1 100 Continue\r\n\r\n"...)
+		s.send(nil)
+	}
+}
+
+// forgetContinue is for when the client is not to be told any more. Most never wait for
+// it, and a load costs less than a store.
+func (b *requestBody) forgetContinue() {
+	if b != nil && b.awaited.Load() {
+		b.awaited.Store(false)
+	}
+}
+
 // fillTrailer fills Request.Trailer if err says that the body has ended. b.mu is held.
 func (b *requestBody) fillTrailer(n int, err error) (int, error) {
 	if errors.Is(err, io.EOF) && b.trailer != "" {
-		addTrailer(&b.writer.exchange.request, b.trailer)
+		addTrailer(&b.exchange.request, b.trailer)
 		b.trailer = ""
 	}
 	return n, err

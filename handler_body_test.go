@@ -41,12 +41,12 @@ func (s *handlerServer) send(text string) (io.Writer, *bufio.Reader) {
 	return conn, bufio.NewReader(conn)
 }
 
-func (s *handlerServer) answer(reader *bufio.Reader) answer {
+func (s *handlerServer) answer(reader *bufio.Reader) seenAnswer {
 	s.t.Helper()
 	response, err := http.ReadResponse(reader, nil)
 	require.NoError(s.t, err)
 	body, err := io.ReadAll(response.Body)
-	return answer{response, string(body), err}
+	return seenAnswer{response, string(body), err}
 }
 
 // c.2 36: whole or in parts, sized or chunked.

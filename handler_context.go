@@ -13,26 +13,35 @@ import (
 // last two is set up when somebody asks for the first time: most handlers never do.
 // Any goroutine may use it, also after the request.
 type requestContext struct {
-	parent context.Context // of BaseContext or ConnContext
-	server *http.Server    // the value of http.ServerContextKey
+	origin *origin
 
 	mu       sync.Mutex
-	link     link // nil once the handler has returned or hijacked
-	watching bool // the peer and the parent are watched
+	asked    *contextFollowers // nil: nobody has asked for anything
+	detached bool              // from the link: the handler has returned or hijacked
+	watching bool              // the peer and the parent are watched
 	peerGone bool
+	ended    bool
 	// read and write: the user has moved that deadline of the link.
 	readDeadline, writeDeadline bool
-	err                         error
-	local                       net.Addr
-	asked                       *contextFollowers // nil until there is one
 }
 
-// contextFollowers are those who want to hear of the end of a context.
+// An origin is what requests that came together share, also when they were kept. It does not change.
+type origin struct {
+	parent context.Context // of BaseContext or ConnContext
+	server *http.Server    // the value of http.ServerContextKey
+	link   link
+	sender *sender // of the answers
+}
+
+// contextFollowers are those who want to hear of the end of a context, and what few
+// ask for.
 type contextFollowers struct {
 	done       chan struct{} // nil until asked for
 	notify     chan bool     // of CloseNotify; nil until asked for
 	funcs      map[*func()]struct{}
 	stopParent func() bool
+	local      net.Addr // nil until asked for
+	err        error    // why the context has ended; nil for context.Canceled
 }
 
 // followers is where to add one. c.mu is held.
@@ -44,7 +53,7 @@ func (c *requestContext) followers() *contextFollowers {
 }
 
 // Deadline returns that of the parent.
-func (c *requestContext) Deadline() (time.Time, bool) { return c.parent.Deadline() }
+func (c *requestContext) Deadline() (time.Time, bool) { return c.origin.parent.Deadline() }
 
 // String keeps package fmt from reading the fields.
 func (c *requestContext) String() string { return "kourier.requestContext" }
@@ -56,7 +65,7 @@ func (c *requestContext) Done() <-chan struct{} {
 	f := c.followers()
 	if f.done == nil {
 		f.done = make(chan struct{})
-		if c.err != nil {
+		if c.ended {
 			close(f.done)
 		}
 		c.watch()
@@ -66,13 +75,19 @@ func (c *requestContext) Done() <-chan struct{} {
 
 // Err returns why the context has ended, nil if it has not.
 func (c *requestContext) Err() error {
-	if err := c.parent.Err(); err != nil {
+	if err := c.origin.parent.Err(); err != nil {
 		c.cancel(err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.watch()
-	return c.err
+	switch {
+	case !c.ended:
+		return nil
+	case c.asked != nil && c.asked.err != nil:
+		return c.asked.err
+	}
+	return context.Canceled
 }
 
 // Value knows the two keys of net/http's server. The local address is asked for
@@ -80,23 +95,29 @@ func (c *requestContext) Err() error {
 func (c *requestContext) Value(key any) any {
 	switch key {
 	case http.ServerContextKey:
-		return c.server
+		return c.origin.server
 	case http.LocalAddrContextKey:
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.local == nil && c.link != nil {
-			c.local = c.link.localAddr()
-		}
-		return c.local
+		return c.localAddr()
 	}
-	return c.parent.Value(key)
+	return c.origin.parent.Value(key)
+}
+
+// localAddr returns the server's end of the connection, nil if nobody has asked for it in time. c.mu is held.
+func (c *requestContext) localAddr() net.Addr {
+	f := c.followers()
+	if f.local == nil && !c.detached {
+		f.local = c.origin.link.localAddr()
+	}
+	return f.local
 }
 
 // AfterFunc has f called when the context ends. Package context uses it to make
 // children without a goroutine for each. f must not block.
 func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
-	if c.err != nil {
+	if c.ended {
 		c.mu.Unlock()
 		go f() // the caller may hold what f locks
 		return func() bool { return false }
@@ -120,22 +141,22 @@ func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 
 // watch has the context end with the peer and the parent. c.mu is held.
 func (c *requestContext) watch() {
-	if c.watching || c.err != nil {
+	if c.watching || c.ended {
 		return
 	}
 	c.watching = true
-	if c.link != nil {
-		c.link.onGone(func() { go c.gone() }) // the link may call at once, and c.mu is held
+	if !c.detached {
+		c.origin.link.onGone(func() { go c.gone() }) // the link may call at once, and c.mu is held
 	}
-	if c.parent.Done() != nil {
-		c.followers().stopParent = context.AfterFunc(c.parent, func() { c.cancel(c.parent.Err()) })
+	if parent := c.origin.parent; parent.Done() != nil {
+		c.followers().stopParent = context.AfterFunc(parent, func() { c.cancel(parent.Err()) })
 	}
 }
 
 // gone tells that the peer has closed.
 func (c *requestContext) gone() {
 	c.mu.Lock()
-	if c.link == nil { // ended or hijacked
+	if c.detached {
 		c.mu.Unlock()
 		return
 	}
@@ -169,10 +190,10 @@ func (c *requestContext) closeNotify() <-chan bool {
 func (c *requestContext) withLink(f func(link)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.link == nil {
+	if c.detached {
 		return ErrRequestDone
 	}
-	f(c.link)
+	f(c.origin.link)
 	return nil
 }
 
@@ -180,17 +201,15 @@ func (c *requestContext) withLink(f func(link)) error {
 func (c *requestContext) detach() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.local == nil && c.link != nil {
-		c.local = c.link.localAddr()
-	}
+	c.localAddr() // is not to be had any more
 	c.detachLocked()
 }
 
 func (c *requestContext) detachLocked() {
-	if c.watching && c.link != nil {
-		c.link.onGone(nil)
+	if c.watching && !c.detached {
+		c.origin.link.onGone(nil)
 	}
-	c.link = nil
+	c.detached = true
 }
 
 // end ends the context because its handler has returned.
@@ -207,11 +226,14 @@ func (c *requestContext) cancel(err error) {
 
 // cancelLocked ends the context with err, unless it has ended, and unlocks c.mu.
 func (c *requestContext) cancelLocked(err error) {
-	if c.err != nil {
+	if c.ended {
 		c.mu.Unlock()
 		return
 	}
-	c.err = err
+	c.ended = true
+	if err != context.Canceled { //nolint:errorlint // the value that Err returns, and no other
+		c.followers().err = err
+	}
 	f := c.asked
 	if f == nil {
 		c.mu.Unlock()

@@ -35,7 +35,7 @@ func (s *sender) serveFast(e *handlerEngine, h *handed, index int, served *outco
 	if e.closing() || !e.keepAlives() {
 		raw.Flags &^= abi.RequestKeepAlive
 	}
-	b := abi.MakeBatch(f.raw[:], f.out, string(e.dateLine()))
+	b := abi.MakeBatch(f.raw[:], f.out, string(date.line()))
 	f.worker.enter(b)
 	passed := f.run(raw)
 	f.worker.leave()
@@ -48,6 +48,9 @@ func (s *sender) serveFast(e *handlerEngine, h *handed, index int, served *outco
 	defer s.mu.Unlock()
 	s.add(f.out[answered.AnswerOffset:][:answered.AnswerSize])
 	s.next()
+	if index+1 < len(h.requests) {
+		s.arm()
+	}
 	if answered.AnswerCode != 0 {
 		e.counters.responses.count(int(answered.AnswerCode))
 	}

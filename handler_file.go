@@ -26,7 +26,11 @@ var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
 // within an io.LimitedReader, goes from the kernel's cache to the socket.
 func (w *responseWriter) ReadFrom(source io.Reader) (n int64, err error) {
 	if file, limited, size := fileOf(source); size >= sendFileMin {
-		n, err = w.sendFile(file, limited, size)
+		a := w.lock()
+		if a == nil {
+			return 0, ErrRequestDone
+		}
+		n, err = a.sendFile(file, limited, size)
 		if !errors.Is(err, errNoSendFile) {
 			return n, err
 		}
@@ -88,20 +92,21 @@ func (w *responseWriter) copySome(source io.Reader, size int) (n int64, more boo
 // room returns how much may be written before the socket is to be asked again, 0 for
 // nothing: half of what it has room for, since what it holds takes more than its size there.
 func (w *responseWriter) room() int {
-	if !w.lockForRoom() {
+	s := w.lockForRoom()
+	if s == nil {
 		return copySize // the next Write says what is wrong
 	}
-	defer w.sender.mu.Unlock()
-	return w.sender.link.room() / 2
+	defer s.mu.Unlock()
+	return s.link.room() / 2
 }
 
 // awaitRoom waits until there is room, and returns how much, as room does. What it waits for in
 // vain the next Write tells, if there is one.
 func (w *responseWriter) awaitRoom() int {
-	if !w.lockForRoom() {
+	s := w.lockForRoom()
+	if s == nil {
 		return copySize
 	}
-	s := w.sender
 	defer s.mu.Unlock()
 	if s.armed { // who sends late would only wait too
 		s.timer.Stop()
@@ -112,18 +117,19 @@ func (w *responseWriter) awaitRoom() int {
 	return room / 2
 }
 
-// lockForRoom locks the sender's mu, unless nothing can be written.
-func (w *responseWriter) lockForRoom() bool {
-	if w.done.Load() { // without the lock, which another connection may hold by then
-		return false
+// lockForRoom locks the sender's mu and returns the sender. If nothing can be written it
+// returns nil, and locks nothing.
+func (w *responseWriter) lockForRoom() *sender {
+	a := w.lock()
+	if a == nil {
+		return nil
 	}
-	s := w.sender
-	s.mu.Lock()
-	if w.done.Load() || w.hijacked || s.err != nil {
+	s := a.sender
+	if a.hijacked || s.err != nil {
 		s.mu.Unlock()
-		return false
+		return nil
 	}
-	return true
+	return s
 }
 
 // fileOf returns the regular file that source is or limits, and how many bytes
@@ -170,40 +176,38 @@ func plainFile(source io.Reader) *os.File {
 }
 
 // sendFile sends size bytes of file behind what was written. The error is
-// errNoSendFile where the body must be copied, at least what is left of it.
-func (w *responseWriter) sendFile(file *os.File, limited *io.LimitedReader, size int64) (n int64, err error) {
-	if w.done.Load() {
-		return 0, ErrRequestDone
-	}
-	s := w.sender
-	s.mu.Lock()
+// errNoSendFile where the body must be copied, at least what is left of it. It unlocks
+// sender.mu.
+func (a *answer) sendFile(file *os.File, limited *io.LimitedReader, size int64) (n int64, err error) {
+	s := a.sender
 	defer s.mu.Unlock()
-	if w.done.Load() || w.hijacked {
-		return w.writeNothing()
+	if a.hijacked {
+		_, err = a.write(nil)
+		return 0, err
 	}
-	w.forgetContinue()
-	if !w.wroteHeader {
-		w.freeze(http.StatusOK)
+	a.body.forgetContinue()
+	if !a.wroteHeader {
+		a.freeze(http.StatusOK)
 	}
 	switch {
-	case w.isHead || !bodyAllowed(w.status) || s.err != nil:
+	case a.isHead || !bodyAllowed(a.status) || s.err != nil:
 		return 0, errNoSendFile
-	case w.declared < 0 && !w.committed, w.chunking, w.declared >= 0 && size > w.declared-w.written:
+	case a.declared < 0 && !a.committed, a.chunking, a.declared >= 0 && size > a.declared-a.written:
 		return 0, errNoSendFile
-	case !w.committed && w.written == 0 && !w.frozen.hasType && !w.frozen.encoded:
-		if n, err = w.sniff(file, limited); err != nil {
+	case !a.committed && a.written == 0 && !a.frozen.hasType && !a.frozen.encoded:
+		if n, err = a.sniff(file, limited); err != nil {
 			return n, err
 		}
 		size -= n
 	}
-	w.flushBody()
+	a.flushBody()
 	s.send(nil)
 	if s.err != nil {
 		return n, s.err
 	}
 	s.start = partLeft
-	sent, err := w.handed.link.sendFile(file, size)
-	w.written += sent
+	sent, err := a.handed.link.sendFile(file, size)
+	a.written += sent
 	if limited != nil {
 		limited.N -= sent
 	}
@@ -213,20 +217,14 @@ func (w *responseWriter) sendFile(file *os.File, limited *io.LimitedReader, size
 	return n + sent, err
 }
 
-// writeNothing returns what write returns when it is too late.
-func (w *responseWriter) writeNothing() (int64, error) {
-	_, err := w.write(nil)
-	return 0, err
-}
-
 // sniff takes the beginning of a file, which tells its type.
-func (w *responseWriter) sniff(file *os.File, limited *io.LimitedReader) (int64, error) {
+func (a *answer) sniff(file *os.File, limited *io.LimitedReader) (int64, error) {
 	var beginning [sniffSize]byte
 	n, err := io.ReadFull(file, beginning[:])
 	if limited != nil {
 		limited.N -= int64(n)
 	}
-	w.written += int64(n)
-	w.take(beginning[:n])
+	a.written += int64(n)
+	a.take(beginning[:n])
 	return int64(n), err
 }

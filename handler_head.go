@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"time"
 )
 
 // This file makes the head of an answer out of what a handler has set, in two
@@ -40,17 +38,19 @@ func first(values []string) string {
 }
 
 // freeze takes the status and the header as they are. sender.mu is held.
-func (w *responseWriter) freeze(code int) {
-	w.wroteHeader = true
-	w.frozenSize = len(w.header)
-	w.status = code
-	s := w.sender
+func (a *answer) freeze(code int) {
+	header := a.exchange.writer.header
+	a.exchange.writer.touched = false
+	a.wroteHeader = true
+	a.frozenSize = len(header)
+	a.status = code
+	s := a.sender
 	s.fields, s.connection = s.fields[:0], s.connection[:0]
-	if len(w.header) == 0 {
+	if len(header) == 0 {
 		return
 	}
-	f := &w.frozen
-	list := s.list(w.header)
+	f := &a.frozen
+	list := s.list(header)
 	for _, field := range list {
 		name, values := field.name, field.values
 		switch name {
@@ -71,51 +71,52 @@ func (w *responseWriter) freeze(code int) {
 				s.connection = appendField(s.connection, name, value)
 			}
 		case "Trailer":
-			w.freezeTrailers(values)
+			a.freezeTrailers(values)
 		default:
 			f.trailers = f.trailers || strings.HasPrefix(name, http.TrailerPrefix)
 		}
 	}
 	if f.hasLength {
-		w.freezeLength()
+		a.freezeLength()
 	}
-	s.appendFields(list, w.isSpecial)
+	s.appendFields(list, a.isSpecial)
 }
 
 // freezeLength takes the Content-Length, when the Transfer-Encoding is known.
-func (w *responseWriter) freezeLength() {
-	text := first(w.header["Content-Length"])
+func (a *answer) freezeLength() {
+	header := a.exchange.writer.header
+	text := first(header["Content-Length"])
 	if text == "" {
 		return
 	}
 	size, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || size < 0 {
-		w.engine.logf("http: invalid Content-Length of %q", text)
-		delete(w.header, "Content-Length")
+		a.engine.logf("http: invalid Content-Length of %q", text)
+		delete(header, "Content-Length")
 		return
 	}
-	if coding := w.frozen.coding; coding != "" && coding != "identity" { // RFC 9112 §6.2
-		w.engine.logf("http: WriteHeader called with both Transfer-Encoding of %q and a Content-Length of %d", coding, size)
+	if coding := a.frozen.coding; coding != "" && coding != "identity" { // RFC 9112 §6.2
+		a.engine.logf("http: WriteHeader called with both Transfer-Encoding of %q and a Content-Length of %d", coding, size)
 		return
 	}
-	w.declared = size
+	a.declared = size
 }
 
 // freezeTrailers takes the names in Trailer fields.
-func (w *responseWriter) freezeTrailers(lists []string) {
+func (a *answer) freezeTrailers(lists []string) {
 	for _, list := range lists {
-		w.frozen.trailers = true
+		a.frozen.trailers = true
 		for name := range strings.SplitSeq(list, ",") {
 			name = http.CanonicalHeaderKey(trimOWS(name))
 			if name != "" && trailerAllowed(name) {
-				w.sender.trailers = append(w.sender.trailers, name)
+				a.sender.trailers = append(a.sender.trailers, name)
 			}
 		}
 	}
 }
 
-func (w *responseWriter) hasPrefixedTrailers() bool {
-	for name := range w.header {
+func (a *answer) hasPrefixedTrailers() bool {
+	for name := range a.exchange.writer.header {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
 			return true
 		}
@@ -136,16 +137,16 @@ func trailerAllowed(name string) bool {
 }
 
 // isSpecial reports whether commit has the last word on a field, or this answer must not have it.
-func (w *responseWriter) isSpecial(name string) bool {
+func (a *answer) isSpecial(name string) bool {
 	switch name {
 	case "Connection", "Content-Length":
 		return true
 	case "Transfer-Encoding":
-		coding := w.frozen.coding
-		return w.isHead || w.http10 || !bodyAllowed(w.status) || w.declared >= 0 ||
+		coding := a.frozen.coding
+		return a.isHead || a.http10 || !bodyAllowed(a.status) || a.declared >= 0 ||
 			coding == "" || coding == "identity" || coding == "chunked"
 	case "Content-Type":
-		return w.status == http.StatusNotModified // RFC 9110 §15.4.5
+		return a.status == http.StatusNotModified // RFC 9110 §15.4.5
 	}
 	return strings.HasPrefix(name, http.TrailerPrefix)
 }
@@ -156,18 +157,19 @@ type headerField struct {
 	values []string
 }
 
-// usualNames are those of most headers, sorted. To look for them costs less than to
-// range over the map.
-var usualNames = [...]string{"Content-Length", "Content-Type"}
-
 // list returns what header holds, sorted by name, until the next call.
 func (s *sender) list(header http.Header) []headerField {
 	list := s.header[:0]
-	if len(header) <= len(usualNames) {
-		for _, name := range usualNames {
-			if values, ok := header[name]; ok {
-				list = append(list, headerField{name, values})
+	// To look for the names of most headers costs less than to range over the map.
+	if len(header) <= 2 {
+		contentType, typed := header["Content-Type"]
+		if !typed || len(header) == 2 {
+			if size, sized := header["Content-Length"]; sized {
+				list = append(list, headerField{"Content-Length", size})
 			}
+		}
+		if typed {
+			list = append(list, headerField{"Content-Type", contentType})
 		}
 	}
 	if len(list) < len(header) {
@@ -198,134 +200,74 @@ func (s *sender) appendFields(list []headerField, skip func(name string) bool) {
 // commit decides how the body is framed and whether the connection persists, and
 // puts the head on its way. data is the body, if whole is true, or its first
 // piece. sender.mu is held.
-func (w *responseWriter) commit(data []byte, whole bool) {
-	w.committed = true
-	f := &w.frozen
-	size := w.declared
-	allowed := bodyAllowed(w.status)
-	if whole && size < 0 && allowed && f.coding == "" && !f.hasLength && !f.trailers && !w.isTunnel() && (!w.isHead || len(data) > 0) {
+func (a *answer) commit(data []byte, whole bool) {
+	a.committed = true
+	f := &a.frozen
+	size := a.declared
+	allowed := bodyAllowed(a.status)
+	if whole && size < 0 && allowed && f.coding == "" && !f.hasLength && !f.trailers && !a.isTunnel() && (!a.isHead || len(data) > 0) {
 		size = int64(len(data))
-		w.declared = size
+		a.declared = size
 	}
-	h := head{code: w.status, fields: w.sender.fields, framing: framedByStatus}
+	h := head{code: a.status, fields: a.sender.fields, framing: framedByStatus}
 	switch {
-	case !allowed || w.isTunnel():
+	case !allowed || a.isTunnel():
 		// An empty tunnel that nobody has hijacked leads back to this server, as net/http has it.
-		through := w.isTunnel() && !(whole && len(data) == 0)
-		w.closing = w.closing || through || w.status == http.StatusSwitchingProtocols
+		through := a.isTunnel() && !(whole && len(data) == 0)
+		a.closing = a.closing || through || a.status == http.StatusSwitchingProtocols
 	case size >= 0:
 		h.framing, h.size = framedByLength, size
-	case w.isHead:
-	case !w.http10 && f.coding != "identity":
+	case a.isHead:
+	case !a.http10 && f.coding != "identity":
 		h.framing = framedByChunks
-		w.chunking = true
+		a.chunking = true
 	default:
-		w.closing = true
+		a.closing = true
 	}
-	serverCloses := w.engine.closing() || !w.engine.keepAlives()
-	w.closing = w.closing || f.closes || serverCloses
-	w.makeWay()
+	serverCloses := a.engine.closing() || !a.engine.keepAlives()
+	a.closing = a.closing || f.closes || serverCloses
+	a.makeWay()
 	if !f.hasDate {
-		h.date = w.engine.dateLine()
+		h.date = date.line()
 	}
 	if allowed && !f.encoded && !f.hasType && f.coding == "" && len(data) > 0 {
 		h.contentType = http.DetectContentType(data)
 	}
 	switch {
-	case w.closing && (!f.closes || serverCloses) && !(w.status == http.StatusSwitchingProtocols && f.upgrades):
+	case a.closing && (!f.closes || serverCloses) && !(a.status == http.StatusSwitchingProtocols && f.upgrades):
 		h.connection = connectionClose // for HTTP/1.0 too: the status line says 1.1
 	case f.hasConnection:
-		w.sender.fields = append(w.sender.fields, w.sender.connection...)
-		h.fields = w.sender.fields
-	case w.http10 && !w.closing:
+		a.sender.fields = append(a.sender.fields, a.sender.connection...)
+		h.fields = a.sender.fields
+	case a.http10 && !a.closing:
 		h.connection = connectionKeepAlive
 	}
-	w.engine.counters.responses.count(w.status)
-	s := w.sender
+	a.engine.counters.responses.count(a.status)
+	s := a.sender
 	s.pending = h.append(s.pending)
 }
 
 // isTunnel reports whether what follows the head is no HTTP any more, RFC 9110 §9.3.6.
-func (w *responseWriter) isTunnel() bool { return w.isConnect && w.status >= 200 && w.status < 300 }
-
-// makeWay reads what is left of the request's body before the answer begins,
-// because many clients read nothing until they have sent everything. Where that
-// is too much, the connection closes.
-func (w *responseWriter) makeWay() {
-	body := w.exchange.body
-	if body == nil || body.link == nil || w.closing {
-		return
-	}
-	if w.expected && !body.atEnd() {
-		// Whether the client is going to send the body after all is its choice.
-		w.closing = true
-		return
-	}
-	if w.fullDuplex || body.atEnd() {
-		return
-	}
-	if len(w.sender.pending) > 0 {
-		w.sender.send(nil) // earlier answers do not wait for this body
-	}
-	w.closing = !body.drain(w.engine.drainMax)
-}
-
-// finish completes the answer when the handler has returned. It reports whether
-// the connection can have another one.
-func (w *responseWriter) finish() (keep bool) {
-	w.exchange.context.end()
-	body := w.exchange.body
-	clean := body.settle()
-	s := w.sender
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w.forgetContinue()
-	w.done.Store(true)
-	if w.hijacked {
-		return false
-	}
-	w.closing = w.closing || !clean
-	if !w.wroteHeader {
-		w.freeze(http.StatusOK)
-	}
-	if w.mayHaveTrailers() && !w.committed {
-		w.frozen.trailers = w.frozen.trailers || w.hasPrefixedTrailers()
-	}
-	if !w.committed {
-		w.commit(s.body, true)
-	}
-	w.flushBody()
-	if w.chunking {
-		w.endChunks()
-	}
-	if body != nil && body.link != nil && !w.closing && !body.atEnd() { // the answer has begun before the body was read
-		s.send(nil)
-		w.closing = !body.drain(w.engine.drainMax)
-	}
-	if w.declared >= 0 && w.declared != w.written || w.dropped { // the client would wait, or misses something
-		w.closing = w.closing || !w.isHead && bodyAllowed(w.status)
-	}
-	s.next()
-	return !w.closing && s.err == nil
-}
+func (a *answer) isTunnel() bool { return a.isConnect && a.status >= 200 && a.status < 300 }
 
 // mayHaveTrailers reports whether the header may have been changed since it was frozen.
-func (w *responseWriter) mayHaveTrailers() bool {
-	return w.touched || w.frozen.trailers || len(w.header) != w.frozenSize
+func (a *answer) mayHaveTrailers() bool {
+	w := &a.exchange.writer
+	return w.touched || a.frozen.trailers || len(w.header) != a.frozenSize
 }
 
 // endChunks puts the last chunk and the trailers on their way, RFC 9112 §7.1.2.
-func (w *responseWriter) endChunks() {
-	s := w.sender
+func (a *answer) endChunks() {
+	s := a.sender
 	s.pending = append(s.pending, "0\r\n"...)
 	s.fields = s.fields[:0]
 	for _, name := range s.trailers {
-		for _, value := range w.header[name] {
+		for _, value := range a.exchange.writer.header[name] {
 			s.fields = appendField(s.fields, name, value)
 		}
 	}
-	if w.mayHaveTrailers() {
-		for prefixed, values := range w.header {
+	if a.mayHaveTrailers() {
+		for prefixed, values := range a.exchange.writer.header {
 			name, found := strings.CutPrefix(prefixed, http.TrailerPrefix)
 			for i := 0; found && isToken(name) && i < len(values); i++ {
 				s.fields = appendField(s.fields, name, values[i])
@@ -334,32 +276,4 @@ func (w *responseWriter) endChunks() {
 	}
 	s.pending = append(s.pending, s.fields...)
 	s.pending = append(s.pending, lineEnd...)
-}
-
-// A dateCache holds the Date line of the current second.
-type dateCache struct {
-	line atomic.Pointer[cachedDate]
-}
-
-type cachedDate struct {
-	until time.Duration // since dateEpoch: when a second of the wall clock ends
-	text  []byte
-}
-
-// dateEpoch is there because the time since then costs half of what the time of day does.
-var dateEpoch = time.Now()
-
-// dateLine returns the Date line for now, RFC 9110 §6.6.1. It must not be written to.
-func (d *dateCache) dateLine() []byte { return d.dateLineAt(time.Since(dateEpoch), time.Now) }
-
-// dateLineAt is dateLine at a time since dateEpoch, which now has the date of.
-func (d *dateCache) dateLineAt(at time.Duration, now func() time.Time) []byte {
-	if cached := d.line.Load(); cached != nil && at < cached.until {
-		return cached.text
-	}
-	date := now()
-	text := date.UTC().AppendFormat([]byte("Date: "), http.TimeFormat)
-	text = append(text, lineEnd...)
-	d.line.Store(&cachedDate{at + time.Second - time.Duration(date.Nanosecond()), text})
-	return text
 }

@@ -12,35 +12,32 @@ import (
 const hijackBufferSize = 4096
 
 // hijack sends what the handler has written and takes the connection out of the core.
-func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
-	s := w.sender
-	s.mu.Lock()
+// It unlocks sender.mu.
+func (a *answer) hijack() (net.Conn, *bufio.ReadWriter, error) {
+	s := a.sender
 	defer s.mu.Unlock()
-	switch {
-	case w.done.Load(): // since Hijack has looked
-		return nil, nil, ErrRequestDone
-	case w.hijacked:
+	if a.hijacked {
 		return nil, nil, http.ErrHijacked
 	}
-	w.forgetContinue()
-	if w.wroteHeader {
-		w.flushBody()
+	a.body.forgetContinue()
+	if a.wroteHeader {
+		a.flushBody()
 	}
 	s.send(nil)
-	w.exchange.context.detach()
-	body := w.exchange.body
+	a.exchange.context.detach()
+	body := a.body
 	if body != nil {
 		body.interrupt()
 		defer body.mu.Unlock()
 	}
-	conn, rest, err := w.handed.link.hijack()
+	conn, rest, err := a.handed.link.hijack()
 	if err != nil { // the connection is lost
-		w.closing = true
+		a.closing = true
 		return nil, nil, err
 	}
-	w.hijacked = true
-	w.engine.counters.hijacked.Add(1)
-	unread := w.unread(rest)
+	a.hijacked = true
+	a.engine.counters.hijacked.Add(1)
+	unread := a.unread(rest)
 	reader := bufio.NewReaderSize(&restReader{rest: unread, conn: conn}, max(hijackBufferSize, len(unread)))
 	_, _ = reader.Peek(len(unread)) // fills the buffer, so that Buffered tells how much there is
 	if body != nil {
@@ -51,13 +48,13 @@ func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // unread returns all that was received behind what the handler has read: the
 // rest of the body, the requests behind this one, and rest, which the core had.
-func (w *responseWriter) unread(rest []byte) []byte {
+func (a *answer) unread(rest []byte) []byte {
 	var all []byte
-	if body := w.exchange.body; body != nil {
+	if body := a.body; body != nil {
 		all = append(all, body.unread()...)
 	}
-	if next := w.index + 1; next < len(w.handed.requests) {
-		all = append(all, w.handed.requests[next].From(w.handed.block)...)
+	if next := a.index + 1; next < len(a.handed.requests) {
+		all = append(all, a.handed.requests[next].From(a.handed.block)...)
 	}
 	return append(all, rest...)
 }

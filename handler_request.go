@@ -8,17 +8,18 @@ import (
 	"strings"
 
 	"github.com/kourier-go/kourier/internal/abi"
+	"github.com/kourier-go/kourier/internal/nethttp"
 )
 
 // An exchange is everything that is made for one request, but for its maps and a body:
 // parts of one allocation, which nobody uses for another request, so that a handler may
-// keep any of them. 704 bytes are a size that Go's allocator knows.
+// keep any of them. 512 bytes are the largest size that Go's allocator needs no header
+// for; what no handler sees of a request is in the sender's answer.
 type exchange struct {
 	request http.Request
-	writer  responseWriter
-	context requestContext
 	url     url.URL
-	body    *requestBody // nil: there is none
+	context requestContext
+	writer  responseWriter
 }
 
 // newExchange makes the request of h that stands at index, and its writer.
@@ -33,12 +34,12 @@ func (e *handlerEngine) newExchange(s *sender, h *handed, index int) *exchange {
 	}
 	h.text = text
 	x := &exchange{}
-	x.context.parent = h.conn.context(h.base)
-	x.context.server = e.server
-	x.context.link = h.link
-
-	x.request = *(&http.Request{}).WithContext(&x.context)
+	if h.origin.parent == nil { // nothing that is kept has seen it
+		h.origin = origin{parent: h.conn.context(h.base), server: e.server, link: h.link, sender: s}
+	}
+	x.context.origin = &h.origin
 	r := &x.request
+	nethttp.SetContext(r, &x.context)
 	r.Method = requestMethod(raw, text)
 	r.RequestURI = text[raw.TargetOffset : raw.TargetOffset+raw.TargetSize]
 	r.URL = x.parseURL(raw, text, r.RequestURI)
@@ -50,13 +51,13 @@ func (e *handlerEngine) newExchange(s *sender, h *handed, index int) *exchange {
 	r.Host = text[raw.HostOffset : raw.HostOffset+raw.HostSize]
 	r.RemoteAddr = h.remoteAddr()
 	r.Close = raw.Flags&abi.RequestKeepAlive == 0 && closes(r)
-	x.frame(e, h, raw, r)
+	body := x.frame(e, h, raw, r)
 	if raw.Flags&abi.RequestPreface != 0 { // for handlers that hijack it; to all others it is a connection that closes
 		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
 		r.ContentLength = -1
 		r.Close = true
 	}
-	x.writer.begin(e, s, h, index, x)
+	s.begin(e, h, index, x, body)
 	return x
 }
 
@@ -115,7 +116,10 @@ func listsOption(values []string, option string) bool {
 // requestHeader makes Request.Header. All values lie in one array.
 func requestHeader(raw *abi.Request, text string) http.Header {
 	fields := raw.FieldSlice()
-	header := make(http.Header, max(len(fields)-1, 0))
+	header := http.Header{} // costs half of a map with a hint
+	if len(fields) > 1 {
+		header = make(http.Header, len(fields)-1)
+	}
 	var values []string
 	for i := range fields {
 		f := &fields[i]
@@ -183,8 +187,9 @@ func (x *exchange) parseURL(raw *abi.Request, text, target string) *url.URL {
 	return u
 }
 
-// frame fills in what the framing of the body says, RFC 9112 §6.
-func (x *exchange) frame(e *handlerEngine, h *handed, raw *abi.Request, r *http.Request) {
+// frame fills in what the framing of the body says, RFC 9112 §6. It returns the body,
+// nil if there is none.
+func (x *exchange) frame(e *handlerEngine, h *handed, raw *abi.Request, r *http.Request) *requestBody {
 	r.Body = http.NoBody
 	open := raw.Flags&abi.RequestBodyOpen != 0
 	switch {
@@ -202,16 +207,18 @@ func (x *exchange) frame(e *handlerEngine, h *handed, raw *abi.Request, r *http.
 		r.Header["Content-Length"] = lengths[:1:1]
 	}
 	if r.ContentLength == 0 {
-		return
+		return nil
 	}
-	x.body = &requestBody{writer: &x.writer, left: r.ContentLength, limit: e.maxBodyBytes}
+	b := &requestBody{exchange: x, left: r.ContentLength, limit: e.maxBodyBytes}
 	if open {
-		x.body.link = h.link
+		b.link = h.link
+		b.awaited.Store(raw.Flags&abi.RequestContinue != 0 && raw.Flags&abi.RequestHTTP10 == 0)
 	} else {
-		x.body.data = raw.BodyBytes()
-		x.body.trailer = strings.Clone(raw.TrailerLines()) // a kept value would hold the memory of the body
+		b.data = raw.BodyBytes()
+		b.trailer = strings.Clone(raw.TrailerLines()) // a kept value would hold the memory of the body
 	}
-	r.Body = x.body
+	r.Body = b
+	return b
 }
 
 // declaredLength returns the Content-Length, which the core has checked.

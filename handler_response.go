@@ -8,9 +8,7 @@ import (
 	"net/http"
 	"path"
 	"runtime"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/kourier-go/kourier/internal/abi"
@@ -20,32 +18,10 @@ import (
 // optional method that the one of net/http's server has, so that middleware finds
 // them. It is used for one request only: kept by a handler, it fails harmlessly.
 type responseWriter struct {
-	engine   *handlerEngine
-	sender   *sender // its mu guards all below, but for what only the handler's goroutine uses
 	exchange *exchange
-	handed   *handed
-	index    int // of the request, among those of handed
-
-	done     atomic.Bool // the handler has returned
-	awaited  atomic.Bool // the client waits for 100 Continue and was not told
-	expected bool        // awaited was set at the start
-
+	number   uint64      // of the answer, among those of the sender
 	header   http.Header // the handler's; nil until it asks
-	status   int
-	declared int64 // Content-Length as set by the handler; -1: not set
-	written  int64 // bytes of the body that the handler has given, as far as they fit
-
-	isHead, isConnect, http10 bool
-	wroteHeader               bool // status and fields are frozen
-	touched                   bool // the handler had the header after that
-	frozenSize                int  // of the header then
-	committed                 bool // the head is on its way
-	chunking                  bool
-	closing                   bool // the connection closes after this answer
-	dropped                   bool // more was written than was declared
-	fullDuplex                bool
-	hijacked                  bool
-	frozen                    frozenHeader
+	touched  bool        // the handler had the header since the answer froze it
 }
 
 var (
@@ -56,117 +32,78 @@ var (
 	_ io.StringWriter    = (*responseWriter)(nil)
 )
 
-// begin makes w the writer of the request of h that stands at index.
-func (w *responseWriter) begin(e *handlerEngine, s *sender, h *handed, index int, x *exchange) {
-	raw := &h.requests[index]
-	w.engine, w.sender, w.exchange, w.handed, w.index = e, s, x, h, index
-	w.declared = -1
-	w.isHead = raw.Method == abi.MethodHead
-	w.isConnect = raw.Method == abi.MethodConnect
-	w.http10 = raw.Flags&abi.RequestHTTP10 != 0
-	w.closing = raw.Flags&abi.RequestKeepAlive == 0 || raw.Flags&abi.RequestPreface != 0
-	w.expected = raw.Flags&abi.RequestContinue != 0 && x.body != nil && x.body.link != nil && !w.http10
-	if w.expected {
-		w.awaited.Store(true)
+// lock locks the sender's mu and returns the answer. If the handler has returned it
+// returns nil, and locks nothing.
+func (w *responseWriter) lock() *answer {
+	if w.over() {
+		return nil
 	}
+	s := w.sender()
+	s.mu.Lock()
+	if w.over() {
+		s.mu.Unlock()
+		return nil
+	}
+	return &s.answer
 }
+
+// over reports whether the handler has returned. It takes no lock, which another
+// connection may hold by then.
+func (w *responseWriter) over() bool { return w.sender().number.Load() != w.number }
+
+// sender returns who sends the answer, and others when the handler has returned.
+func (w *responseWriter) sender() *sender { return w.exchange.context.origin.sender }
 
 // Header returns the header, for the handler to change until WriteHeader.
 func (w *responseWriter) Header() http.Header {
 	if w.header == nil {
 		w.header = http.Header{}
 	}
-	w.touched = w.wroteHeader
+	w.touched = true
 	return w.header
 }
 
 // WriteHeader freezes status and header. Interim statuses, 100 to 199 but 101, go
 // out at once, and the header stays open. It panics if code has not three digits.
 func (w *responseWriter) WriteHeader(code int) {
-	if w.done.Load() { // without the lock, which another connection may hold by then
+	a := w.lock()
+	if a == nil {
 		return
 	}
-	s := w.sender
-	s.mu.Lock()
+	e, mu := a.engine, &a.sender.mu
 	switch {
-	case w.done.Load():
-		s.mu.Unlock()
-	case w.hijacked:
-		s.mu.Unlock()
-		w.complain("http: response.WriteHeader on hijacked connection from %s (%s:%d)")
-	case w.wroteHeader:
-		s.mu.Unlock()
-		w.complain("http: superfluous response.WriteHeader call from %s (%s:%d)")
+	case a.hijacked:
+		mu.Unlock()
+		e.complain("http: response.WriteHeader on hijacked connection from %s (%s:%d)")
+	case a.wroteHeader:
+		mu.Unlock()
+		e.complain("http: superfluous response.WriteHeader call from %s (%s:%d)")
 	case code < 100 || code > 999:
-		s.mu.Unlock()
+		mu.Unlock()
 		panic(fmt.Sprintf("invalid WriteHeader code %v", code))
 	default:
-		defer s.mu.Unlock()
-		if code == http.StatusContinue || code >= 200 {
-			w.forgetContinue()
-		}
-		if code < 200 && code != http.StatusSwitchingProtocols {
-			w.interim(code)
-			return
-		}
-		w.freeze(code)
+		defer mu.Unlock()
+		a.writeHeader(code)
 	}
 }
 
 // complain logs what a handler did wrong, and where.
-func (w *responseWriter) complain(format string) {
+func (e *handlerEngine) complain(format string) {
 	frame := handlerFrame()
-	w.engine.logf(format, frame.Function, path.Base(frame.File), frame.Line)
+	e.logf(format, frame.Function, path.Base(frame.File), frame.Line)
 }
 
-// handlerFrame returns the innermost frame of the caller's that belongs neither
-// to a responseWriter nor to net/http.
+// handlerFrame returns the innermost frame that called complain and belongs to none of
+// the types that answer, nor to net/http.
 func handlerFrame() runtime.Frame {
 	var pcs [16]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
 	for {
 		frame, more := frames.Next()
-		if !more || !strings.Contains(frame.Function, "kourier.(*responseWriter).") && !strings.HasPrefix(frame.Function, "net/http.") {
+		if !more || !strings.Contains(frame.Function, "kourier.(*responseWriter).") &&
+			!strings.Contains(frame.Function, "kourier.(*answer).") && !strings.HasPrefix(frame.Function, "net/http.") {
 			return frame
 		}
-	}
-}
-
-// interim sends an interim answer, RFC 9110 §15.2: not to clients of HTTP/1.0,
-// which know of none.
-func (w *responseWriter) interim(code int) {
-	if w.http10 {
-		return
-	}
-	w.engine.counters.responses.count(code)
-	s := w.sender
-	s.fields = appendStatusLine(s.fields[:0], code)
-	s.appendFields(s.list(w.header), func(name string) bool { return name == "Content-Length" || name == "Transfer-Encoding" })
-	s.fields = append(s.fields, lineEnd...)
-	s.add(s.fields)
-	s.send(nil)
-}
-
-// forgetContinue is for when the client is not to be told any more. Most never wait for
-// it, and a load costs less than a store.
-func (w *responseWriter) forgetContinue() {
-	if w.awaited.Load() {
-		w.awaited.Store(false)
-	}
-}
-
-// sendContinue has the client send its body, if it waits to be told.
-func (w *responseWriter) sendContinue() {
-	if !w.awaited.Load() {
-		return
-	}
-	s := w.sender
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if w.awaited.CompareAndSwap(true, false) {
-		w.engine.counters.responses.count(http.StatusContinue)
-		s.pending = append(s.pending, "HTTP/1.1 100 Continue\r\n\r\n"...)
-		s.send(nil)
 	}
 }
 
@@ -176,13 +113,12 @@ func (w *responseWriter) sendContinue() {
 // Content-Length that the handler has set, [http.ErrHijacked] after Hijack,
 // [ErrRequestDone] after the handler has returned, or that of the connection.
 func (w *responseWriter) Write(p []byte) (int, error) {
-	s := w.sender
-	if w.done.Load() {
+	a := w.lock()
+	if a == nil {
 		return 0, ErrRequestDone
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return w.write(p)
+	defer a.sender.mu.Unlock()
+	return a.write(p)
 }
 
 // WriteString is Write for a string. It makes no copy of text.
@@ -190,111 +126,17 @@ func (w *responseWriter) WriteString(text string) (int, error) {
 	return w.Write(abi.StringBytes(text))
 }
 
-// write is Write; sender.mu is held.
-func (w *responseWriter) write(p []byte) (int, error) {
-	switch {
-	case w.done.Load():
-		return 0, ErrRequestDone
-	case w.hijacked:
-		if len(p) > 0 {
-			w.complain("http: response.Write on hijacked connection from %s (%s:%d)")
-		}
-		return 0, http.ErrHijacked
-	}
-	w.forgetContinue()
-	if !w.wroteHeader {
-		w.freeze(http.StatusOK)
-	}
-	switch {
-	case len(p) == 0:
-		return 0, nil
-	case !bodyAllowed(w.status):
-		return 0, http.ErrBodyNotAllowed
-	case w.declared >= 0 && int64(len(p)) > w.declared-w.written:
-		w.dropped = true
-		return 0, http.ErrContentLength
-	}
-	if err := w.sender.err; err != nil {
-		return 0, err
-	}
-	w.written += int64(len(p))
-	w.take(p)
-	if err := w.sender.err; err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
-// take collects p, in pieces of collectSize.
-func (w *responseWriter) take(p []byte) {
-	s := w.sender
-	if len(s.body)+len(p) <= collectSize {
-		s.body = append(s.body, p...)
-		return
-	}
-	if room := collectSize - len(s.body); room < collectSize {
-		s.body = append(s.body, p[:room]...)
-		p = p[room:]
-		w.flushBody()
-	}
-	if len(p) < collectSize {
-		s.body = append(s.body, p...)
-	} else {
-		w.piece(p)
-	}
-	s.arm()
-}
-
-// flushBody makes a piece of what was collected.
-func (w *responseWriter) flushBody() {
-	w.piece(w.sender.body)
-	w.sender.body = w.sender.body[:0]
-}
-
-// piece puts a part of the body behind the head, as a chunk if the body is
-// chunked, RFC 9112 §7.1. A head without a body may be all: then data is empty.
-func (w *responseWriter) piece(data []byte) {
-	s := w.sender
-	if !w.committed {
-		w.commit(data, false)
-	}
-	if len(data) == 0 || w.isHead {
-		return
-	}
-	if !w.chunking {
-		s.add(data)
-		return
-	}
-	s.pending = strconv.AppendInt(s.pending, int64(len(data)), 16)
-	s.pending = append(s.pending, lineEnd...)
-	s.add(data)
-	s.pending = append(s.pending, lineEnd...)
-}
-
 // Flush sends what was written.
 func (w *responseWriter) Flush() { _ = w.FlushError() }
 
 // FlushError sends what was written, and waits until the kernel has taken it.
 func (w *responseWriter) FlushError() error {
-	if w.done.Load() {
+	a := w.lock()
+	if a == nil {
 		return ErrRequestDone
 	}
-	s := w.sender
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case w.done.Load():
-		return ErrRequestDone
-	case w.hijacked:
-		return http.ErrHijacked
-	}
-	w.forgetContinue()
-	if !w.wroteHeader {
-		w.freeze(http.StatusOK)
-	}
-	w.flushBody()
-	s.send(nil)
-	return s.err
+	defer a.sender.mu.Unlock()
+	return a.flush()
 }
 
 // SetReadDeadline bounds reads of the body. The zero time is none.
@@ -319,14 +161,19 @@ func (w *responseWriter) SetWriteDeadline(deadline time.Time) error {
 // EnableFullDuplex leaves the request's body alone when the answer begins, for
 // handlers that read and write by turns.
 func (w *responseWriter) EnableFullDuplex() error {
-	w.fullDuplex = true
+	a := w.lock()
+	if a == nil {
+		return ErrRequestDone
+	}
+	defer a.sender.mu.Unlock()
+	a.fullDuplex = true
 	return nil
 }
 
 // CloseNotify returns a channel that gets one value if the client goes before the
 // handler has returned. It is for old code: Request.Context tells the same.
 func (w *responseWriter) CloseNotify() <-chan bool {
-	if w.done.Load() {
+	if w.over() {
 		panic("net/http: CloseNotify called after ServeHTTP finished")
 	}
 	return w.exchange.context.closeNotify()
@@ -337,12 +184,17 @@ func (w *responseWriter) CloseNotify() <-chan bool {
 // has read: the rest of the body as it was received, and what follows. Chunks of
 // a body that came whole are not among it; Request.Body still reads those.
 func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if w.done.Load() {
+	if w.over() {
 		panic("net/http: Hijack called after ServeHTTP finished")
 	}
-	conn, buffered, err := w.hijack()
+	a := w.lock()
+	if a == nil { // since then
+		return nil, nil, ErrRequestDone
+	}
+	tracked := a.handed.conn
+	conn, buffered, err := a.hijack()
 	if err == nil {
-		w.handed.conn.hijacked()
+		tracked.hijacked()
 	}
 	return conn, buffered, err
 }

@@ -606,29 +606,6 @@ func TestACopyWaitsForRoomOnlyWhileThereIsMore(t *testing.T) {
 	}
 }
 
-// The Date is made once a second, when the clock on the wall comes to the next one.
-func TestTheDateChangesWithTheSecond(t *testing.T) {
-	var d dateCache
-	date := time.Date(1994, time.November, 6, 8, 49, 37, 400_000_000, time.FixedZone("east", 3600))
-	made := 0
-	for _, step := range []struct {
-		after time.Duration
-		want  string
-		made  int
-	}{
-		{0, "07:49:37", 1},
-		{599 * time.Millisecond, "07:49:37", 1},
-		{600 * time.Millisecond, "07:49:38", 2},
-		{1599 * time.Millisecond, "07:49:38", 2},
-		{10 * time.Minute, "07:59:37", 3},
-		{10*time.Minute + 600*time.Millisecond, "07:59:38", 4},
-	} {
-		line := d.dateLineAt(time.Hour+step.after, func() time.Time { made++; return date.Add(step.after) })
-		require.Equal(t, "Date: Sun, 06 Nov 1994 "+step.want+" GMT\r\n", string(line))
-		require.Equal(t, step.made, made)
-	}
-}
-
 // What one of several answers announces is not what the next one has.
 func TestTrailersAreOfOneAnswer(t *testing.T) {
 	s := newHandlerServer(t, func(w http.ResponseWriter, r *http.Request) {

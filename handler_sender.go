@@ -2,6 +2,7 @@ package kourier
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,8 +22,12 @@ const (
 // A sender collects the answers to the requests that came together, and sends
 // them together. It is reused: one that has no link belongs to nobody.
 type sender struct {
-	// mu guards everything below, and the writers of the requests. It is held
-	// while the link sends.
+	// number is that of the answer in progress, counted over all that the sender is used
+	// for. It changes with mu held, when a handler has returned: from then on the writer
+	// with the number before is one that was kept.
+	number atomic.Uint64
+
+	// mu guards everything below. It is held while the link sends.
 	mu      sync.Mutex
 	link    link
 	pending []byte // complete parts of answers, in order
@@ -31,7 +36,8 @@ type sender struct {
 	timer   *time.Timer
 	armed   bool // timer runs
 
-	// What the writer of the request in progress collects.
+	answer answer // to the request in progress; what follows is what it collects
+
 	body       []byte // of the body
 	fields     []byte // the encoded field lines of its head
 	connection []byte // those of its Connection fields
@@ -45,6 +51,7 @@ const partLeft = -1
 
 var senders = sync.Pool{New: func() any {
 	s := &sender{body: make([]byte, 0, collectSize)}
+	s.answer.sender = s
 	s.timer = time.AfterFunc(time.Hour, s.flushLate)
 	s.timer.Stop()
 	return s
@@ -82,6 +89,7 @@ func (s *sender) cut() bool {
 func (s *sender) free() {
 	s.mu.Lock()
 	s.link = nil
+	s.answer = answer{sender: s}
 	if s.armed {
 		s.timer.Stop()
 		s.armed = false

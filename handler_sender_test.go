@@ -75,6 +75,6 @@ func TestAHeaderIsListedInOrder(t *testing.T) {
 // One field more costs a size class of Go's allocator, at each request.
 func TestAnExchangeHasTheSizeItMayHave(t *testing.T) {
 	if strconv.IntSize == 64 {
-		require.LessOrEqual(t, reflect.TypeFor[exchange]().Size(), uintptr(704))
+		require.LessOrEqual(t, reflect.TypeFor[exchange]().Size(), uintptr(512))
 	}
 }

@@ -22,6 +22,7 @@ type handed struct {
 	requests []abi.Request   // only the last can have abi.RequestBodyOpen
 	several  *several        // whose memory requests is; nil if there is but one
 	fields   []abi.Field
+	origin   origin       // without a parent until there is a request for the handler
 	remote   string       // once somebody has asked for remoteAddr
 	text     string       // of the head before, as it was handed out
 	conn     *trackedConn // nil unless ConnState or ConnContext is set
@@ -33,15 +34,15 @@ type several struct{ requests []abi.Request }
 
 var severalRequests = sync.Pool{New: func() any { return new(several) }}
 
-// free gives back what is of no use when all requests are answered.
+// free gives back what is of no use when all requests are answered. What a handler has
+// kept may hold h itself, by its origin.
 func (h *handed) free() {
-	if h.several == nil {
-		return
+	if h.several != nil {
+		clear(h.requests)
+		h.several.requests = h.requests[:0]
+		severalRequests.Put(h.several)
 	}
-	clear(h.requests)
-	h.several.requests = h.requests[:0]
-	severalRequests.Put(h.several)
-	h.requests, h.several = nil, nil
+	h.requests, h.several, h.block, h.fields = nil, nil, nil, nil
 }
 
 // A handlerEngine has requests answered by an http.Handler on goroutines. Its
@@ -69,7 +70,6 @@ type handlerEngine struct {
 
 	pools    []goroutinePool // by worker
 	counters handlerCounters
-	dateCache
 }
 
 // handlerCounters count what goroutines do; any of them may be read at any time.
@@ -141,27 +141,22 @@ func (e *handlerEngine) release(s *sender, h *handed, how uint32) {
 // serveOne has the request of h at index answered.
 func (e *handlerEngine) serveOne(s *sender, h *handed, index int, served *outcome) {
 	raw := &h.requests[index]
-	if index > 0 {
-		s.mu.Lock()
-		s.arm()
-		s.mu.Unlock()
-		if e.fast != nil && raw.Flags&(abi.RequestBodyOpen|abi.RequestPreface) == 0 && s.serveFast(e, h, index, served) {
-			return
-		}
+	if index > 0 && e.fast != nil && raw.Flags&(abi.RequestBodyOpen|abi.RequestPreface) == 0 && s.serveFast(e, h, index, served) {
+		return
 	}
 	var x *exchange
 	returned := false
 	defer func() {
 		if !returned {
-			e.abandon(h, x, recover(), served)
+			e.abandon(s, h, x, recover(), served)
 		}
 	}()
 	x = e.newExchange(s, h, index)
-	e.setDeadlines(h, x)
+	e.setDeadlines(h, s.answer.body)
 	e.call(x)
-	keep := x.writer.finish()
+	keep := s.answer.finish()
 	returned = true
-	served.hijacked = x.writer.hijacked
+	served.hijacked = s.answer.hijacked
 	served.how = abi.ReleaseClose
 	if keep && e.resetDeadlines(s, h, x) {
 		served.how = abi.ReleaseKeep
@@ -197,11 +192,11 @@ func generalOptions(w http.ResponseWriter, r *http.Request) {
 }
 
 // setDeadlines begins the times of Server.ReadTimeout and Server.WriteTimeout.
-func (e *handlerEngine) setDeadlines(h *handed, x *exchange) {
+func (e *handlerEngine) setDeadlines(h *handed, body *requestBody) {
 	if e.writeTimeout > 0 {
 		h.link.setWriteDeadline(time.Now().Add(e.writeTimeout))
 	}
-	if e.readTimeout > 0 && x.body != nil && x.body.link != nil {
+	if e.readTimeout > 0 && body != nil && body.link != nil {
 		h.link.setReadDeadline(time.Now().Add(e.readTimeout - h.link.age()))
 	}
 }
@@ -229,9 +224,9 @@ func (e *handlerEngine) resetDeadlines(s *sender, h *handed, x *exchange) bool {
 // abandon ends a request whose handler has not returned: it has panicked, or
 // value is nil and the goroutine ends. Nothing more of its answer is sent. x is
 // nil if the panic was that of ConnContext.
-func (e *handlerEngine) abandon(h *handed, x *exchange, value any, served *outcome) {
+func (e *handlerEngine) abandon(s *sender, h *handed, x *exchange, value any, served *outcome) {
 	if x != nil {
-		served.hijacked, served.how = x.writer.abandon()
+		served.hijacked, served.how = s.answer.abandon()
 	}
 	if value != nil && value != http.ErrAbortHandler { //nolint:errorlint // as net/http does: errors.Is would run code of the value's
 		remote := ""
@@ -249,23 +244,4 @@ func reportPanic(log func(remote string, value any, stack []byte), remote string
 	defer func() { _ = recover() }()
 	stack := make([]byte, stackSizeMax)
 	log(remote, value, stack[:runtime.Stack(stack, false)])
-}
-
-// abandon takes back what has not left of the answer. how is ReleaseClose where
-// nothing has, but earlier answers: a reset could take those from the client.
-func (w *responseWriter) abandon() (hijacked bool, how uint32) {
-	w.exchange.context.end()
-	_ = w.exchange.body.settle()
-	s := w.sender
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w.forgetContinue()
-	w.done.Store(true)
-	if w.hijacked {
-		return true, abi.ReleaseAbort
-	}
-	if s.cut() && w.index > 0 {
-		return false, abi.ReleaseClose
-	}
-	return false, abi.ReleaseAbort
 }

@@ -523,14 +523,20 @@ func benchmarkEngine(handler http.HandlerFunc) *handlerEngine {
 	}
 }
 
+func benchmarkServe(b *testing.B, e *handlerEngine, h *handed) {
+	requests := h.requests
+	b.ReportAllocs()
+	for b.Loop() {
+		h.requests = requests
+		e.serve(h)
+	}
+}
+
 func BenchmarkHandlerHello(b *testing.B) {
 	body := []byte("Hello World!")
 	e := benchmarkEngine(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) })
 	h, _ := makeHanded(b, &memoryLink{}, "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
-	b.ReportAllocs()
-	for b.Loop() {
-		e.serve(h)
-	}
+	benchmarkServe(b, e, h)
 }
 
 // The head of a browser, and an answer with two fields.
@@ -545,10 +551,7 @@ func BenchmarkHandlerBrowser(b *testing.B) {
 	h, _ := makeHanded(b, &memoryLink{}, request("GET", "/index.html?a=b", "HTTP/1.1", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)",
 		"Accept: text/html,application/xhtml+xml", "Accept-Language: en-US,en;q=0.5", "accept-encoding: gzip, deflate, br",
 		"Connection: keep-alive", "Cookie: session=0123456789abcdef", "Upgrade-Insecure-Requests: 1"))
-	b.ReportAllocs()
-	for b.Loop() {
-		e.serve(h)
-	}
+	benchmarkServe(b, e, h)
 }
 
 // As many requests at once as a client can have in a batch, through a router.
@@ -562,10 +565,7 @@ func BenchmarkHandlerPipelined(b *testing.B) {
 	mux.HandleFunc("POST /upload", func(http.ResponseWriter, *http.Request) {})
 	e := benchmarkEngine(mux.ServeHTTP)
 	h, _ := makeHanded(b, &memoryLink{}, strings.Repeat("GET /hello HTTP/1.1\r\nHost: 127.0.0.1:3275\r\n\r\n", count))
-	b.ReportAllocs()
-	for b.Loop() {
-		e.serve(h)
-	}
+	benchmarkServe(b, e, h)
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/request")
 }
 
@@ -573,8 +573,10 @@ func BenchmarkHandlerStart(b *testing.B) {
 	released := make(chan uint32, 1)
 	e := benchmarkEngine(func(http.ResponseWriter, *http.Request) {})
 	h, _ := makeHanded(b, &memoryLink{released: released}, "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
+	requests := h.requests
 	b.ReportAllocs()
 	for b.Loop() {
+		h.requests = requests
 		e.start(h)
 		<-released
 	}

@@ -25,8 +25,6 @@ type portable struct {
 	handoff     handoff
 	handoffOnce sync.Once
 
-	dateCache
-
 	accepted  atomic.Uint64
 	requests  atomic.Uint64
 	responses answerCounters
