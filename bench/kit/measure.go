@@ -83,7 +83,9 @@ func (b bench) withLoader(ctx context.Context, r *running, with step, run *recor
 		alone := with
 		alone.slowHeads, alone.slowReaders = 0, 0
 		var before record.Run
-		if err := b.withLoader(ctx, r, alone, &before); err != nil {
+		atOnce := b
+		atOnce.settle = 0 // who looks at the memory waits below
+		if err := atOnce.withLoader(ctx, r, alone, &before); err != nil {
 			return err
 		}
 		sample, err := b.settled(ctx, r)
