@@ -89,7 +89,7 @@ var profiles = []profile{
 		folder:         "report",
 		rounds:         3,
 		settle:         300 * time.Millisecond,
-		memory:         []crowd{{1000, 1}, {19_000, 4}},
+		memory:         []crowd{{1000, 1}, {19_000, 5}},
 		idle:           []int{19000},
 		throughput:     [][2]int{{64, 1}, {64, 256}, {1000, 1}},
 		seconds:        1,

@@ -24,7 +24,7 @@ func main() {
 	mux.HandleFunc("GET /hello", hello)
 	others := app.Handler()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		others.ServeHTTP(struct{ http.ResponseWriter }{w}, r) // its ReadFrom answers 500 to what is no file
+		others.ServeHTTP(inPieces{w}, r)
 	})
 	logging.SetLevel(logging.LevelError) // it tells of its start on standard output otherwise
 	engine := nbhttp.NewEngine(nbhttp.Config{
@@ -38,6 +38,18 @@ func main() {
 		log.Fatal(err)
 	}
 	select {}
+}
+
+// pieceSize is the least size that nbio sends without collecting it first, in bytes.
+const pieceSize = 64 << 10
+
+// inPieces copies without nbio's ReadFrom, which answers 500 to what is no file, and in
+// pieces that it does not collect: of those it miscounts what was written.
+type inPieces struct{ http.ResponseWriter }
+
+// ReadFrom writes what source has.
+func (w inPieces) ReadFrom(source io.Reader) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{w.ResponseWriter}, source, make([]byte, pieceSize))
 }
 
 // hello declares the size of its answer, which nbio would send in chunks otherwise.
