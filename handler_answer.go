@@ -9,7 +9,9 @@ import (
 
 // An answer is the answer in progress of a sender, whose mu guards it: what its
 // responseWriter has been told, and what follows from it. Handlers do not see it, so
-// that the next request has the same memory, which is in the cache.
+// that the next request has the same memory, which is in the cache. What stands above
+// answerState only the goroutine that serves the link changes, before the handler has the
+// writer and when the link is given back, so that this goroutine reads it without mu.
 type answer struct {
 	sender   *sender
 	engine   *handlerEngine

@@ -52,8 +52,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // WriteTo writes the rest of the body to w, for io.Copy. While nothing comes it holds
 // no buffer. The error is w's or one of those of Read.
 func (b *requestBody) WriteTo(w io.Writer) (n int64, err error) {
-	if answer, ok := w.(*responseWriter); ok {
-		return answer.copyFrom(struct{ io.Reader }{b}) // who does not read the answer holds none either
+	if writer, ok := w.(*responseWriter); ok {
+		return writer.copyFrom(struct{ io.Reader }{b}) // who does not read the answer holds none either
 	}
 	for more := true; more; {
 		var size int
@@ -247,8 +247,8 @@ func (b *requestBody) keep(err error) error {
 var drainBuffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 
 // drain reads the rest of an open body unless it is larger than max bytes. It
-// reports whether it has come to the end. If it has read anything b is closed: the
-// handler must not take what is left for the whole.
+// reports whether it has come to the end. b is closed if anything was read and no error
+// stands in the way of more: the handler must not take what is left for the whole.
 func (b *requestBody) drain(max int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -257,16 +257,19 @@ func (b *requestBody) drain(max int64) bool {
 	}
 	buffer := drainBuffers.Get().(*[16 << 10]byte)
 	defer drainBuffers.Put(buffer)
-	for room := max + 1; room > 0; { // one more, because the end may be told behind the last byte
-		n, err := b.read(buffer[:min(room, int64(len(buffer)))])
-		if n > 0 {
-			b.closed.Store(true)
-		}
+	left := max + 1 // one more, because the end may be told behind the last byte
+	for left > 0 {
+		n, err := b.read(buffer[:min(left, int64(len(buffer)))])
+		left -= int64(n)
 		if err != nil {
-			return errors.Is(err, io.EOF)
+			ended := errors.Is(err, io.EOF)
+			if left <= max && (ended || b.err == nil) {
+				b.closed.Store(true)
+			}
+			return ended
 		}
-		room -= int64(n)
 	}
+	b.closed.Store(true)
 	return false
 }
 

@@ -13,7 +13,7 @@ import (
 // last two is set up when somebody asks for the first time: most handlers never do.
 // Any goroutine may use it, also after the request.
 type requestContext struct {
-	origin *origin
+	scope *scope
 
 	mu       sync.Mutex
 	asked    *contextFollowers // nil: nobody has asked for anything
@@ -25,8 +25,8 @@ type requestContext struct {
 	readDeadline, writeDeadline bool
 }
 
-// An origin is what requests that came together share, also when they were kept. It does not change.
-type origin struct {
+// A scope is what requests that came together share, also when they were kept. It does not change.
+type scope struct {
 	parent context.Context // of BaseContext or ConnContext
 	server *http.Server    // the value of http.ServerContextKey
 	link   link
@@ -53,7 +53,7 @@ func (c *requestContext) followers() *contextFollowers {
 }
 
 // Deadline returns that of the parent.
-func (c *requestContext) Deadline() (time.Time, bool) { return c.origin.parent.Deadline() }
+func (c *requestContext) Deadline() (time.Time, bool) { return c.scope.parent.Deadline() }
 
 // String keeps package fmt from reading the fields.
 func (c *requestContext) String() string { return "kourier.requestContext" }
@@ -75,7 +75,7 @@ func (c *requestContext) Done() <-chan struct{} {
 
 // Err returns why the context has ended, nil if it has not.
 func (c *requestContext) Err() error {
-	if err := c.origin.parent.Err(); err != nil {
+	if err := c.scope.parent.Err(); err != nil {
 		c.cancel(err)
 	}
 	c.mu.Lock()
@@ -95,20 +95,20 @@ func (c *requestContext) Err() error {
 func (c *requestContext) Value(key any) any {
 	switch key {
 	case http.ServerContextKey:
-		return c.origin.server
+		return c.scope.server
 	case http.LocalAddrContextKey:
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return c.localAddr()
 	}
-	return c.origin.parent.Value(key)
+	return c.scope.parent.Value(key)
 }
 
 // localAddr returns the server's end of the connection, nil if nobody has asked for it in time. c.mu is held.
 func (c *requestContext) localAddr() net.Addr {
 	f := c.followers()
 	if f.local == nil && !c.detached {
-		f.local = c.origin.link.localAddr()
+		f.local = c.scope.link.localAddr()
 	}
 	return f.local
 }
@@ -146,9 +146,9 @@ func (c *requestContext) watch() {
 	}
 	c.watching = true
 	if !c.detached {
-		c.origin.link.onGone(func() { go c.gone() }) // the link may call at once, and c.mu is held
+		c.scope.link.onGone(func() { go c.gone() }) // the link may call at once, and c.mu is held
 	}
-	if parent := c.origin.parent; parent.Done() != nil {
+	if parent := c.scope.parent; parent.Done() != nil {
 		c.followers().stopParent = context.AfterFunc(parent, func() { c.cancel(parent.Err()) })
 	}
 }
@@ -193,7 +193,7 @@ func (c *requestContext) withLink(f func(link)) error {
 	if c.detached {
 		return ErrRequestDone
 	}
-	f(c.origin.link)
+	f(c.scope.link)
 	return nil
 }
 
@@ -207,7 +207,7 @@ func (c *requestContext) detach() {
 
 func (c *requestContext) detachLocked() {
 	if c.watching && !c.detached {
-		c.origin.link.onGone(nil)
+		c.scope.link.onGone(nil)
 	}
 	c.detached = true
 }

@@ -11,7 +11,7 @@ import (
 // Package context calls AfterFunc while it holds what f locks.
 func TestAfterFuncOfAnEndedContextDoesNotCallAtOnce(t *testing.T) {
 	t.Parallel()
-	c := &requestContext{origin: &origin{parent: context.Background()}}
+	c := &requestContext{scope: &scope{parent: context.Background()}}
 	c.cancel(context.Canceled)
 	var held sync.Mutex
 	called := make(chan struct{})

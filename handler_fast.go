@@ -35,7 +35,7 @@ func (s *sender) serveFast(e *handlerEngine, h *handed, index int, served *outco
 	if e.closing() || !e.keepAlives() {
 		raw.Flags &^= abi.RequestKeepAlive
 	}
-	b := abi.MakeBatch(f.raw[:], f.out, string(date.line()))
+	b := abi.MakeBatch(f.raw[:], f.out, string(e.dates.line()))
 	f.worker.enter(b)
 	passed := f.run(raw)
 	f.worker.leave()

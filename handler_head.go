@@ -228,7 +228,7 @@ func (a *answer) commit(data []byte, whole bool) {
 	a.closing = a.closing || f.closes || serverCloses
 	a.makeWay()
 	if !f.hasDate {
-		h.date = date.line()
+		h.date = a.engine.dates.line()
 	}
 	if allowed && !f.encoded && !f.hasType && f.coding == "" && len(data) > 0 {
 		h.contentType = http.DetectContentType(data)

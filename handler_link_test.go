@@ -176,6 +176,7 @@ func newHandlerServer(t *testing.T, handler http.HandlerFunc) *handlerServer {
 	s.engine = &handlerEngine{
 		handler:  handler,
 		server:   &http.Server{Addr: "shadow"},
+		dates:    newDateCache(),
 		drainMax: 256 << 10,
 		closing: func() bool {
 			s.mu.Lock()

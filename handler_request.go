@@ -34,10 +34,10 @@ func (e *handlerEngine) newExchange(s *sender, h *handed, index int) *exchange {
 	}
 	h.text = text
 	x := &exchange{}
-	if h.origin.parent == nil { // nothing that is kept has seen it
-		h.origin = origin{parent: h.conn.context(h.base), server: e.server, link: h.link, sender: s}
+	if h.scope.parent == nil { // nothing that is kept has seen it
+		h.scope = scope{parent: h.conn.context(h.base), server: e.server, link: h.link, sender: s}
 	}
-	x.context.origin = &h.origin
+	x.context.scope = &h.scope
 	r := &x.request
 	nethttp.SetContext(r, &x.context)
 	r.Method = requestMethod(raw, text)
@@ -116,9 +116,11 @@ func listsOption(values []string, option string) bool {
 // requestHeader makes Request.Header. All values lie in one array.
 func requestHeader(raw *abi.Request, text string) http.Header {
 	fields := raw.FieldSlice()
-	header := http.Header{} // costs half of a map with a hint
+	var header http.Header
 	if len(fields) > 1 {
 		header = make(http.Header, len(fields)-1)
+	} else {
+		header = http.Header{} // costs half of a map with a hint
 	}
 	var values []string
 	for i := range fields {

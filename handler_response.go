@@ -52,7 +52,7 @@ func (w *responseWriter) lock() *answer {
 func (w *responseWriter) over() bool { return w.sender().number.Load() != w.number }
 
 // sender returns who sends the answer, and others when the handler has returned.
-func (w *responseWriter) sender() *sender { return w.exchange.context.origin.sender }
+func (w *responseWriter) sender() *sender { return w.exchange.context.scope.sender }
 
 // Header returns the header, for the handler to change until WriteHeader.
 func (w *responseWriter) Header() http.Header {

@@ -408,6 +408,32 @@ func TestAWriterThatIsKeptIsHarmless(t *testing.T) {
 	require.Equal(t, "fresh", answers[1].text)
 }
 
+// Nor those of another connection, which has the same sender by then.
+func TestAWriterThatIsKeptReachesNoOtherConnection(t *testing.T) {
+	e := benchmarkEngine(nil)
+	first, second := &memoryLink{}, &memoryLink{}
+	h, _ := makeHanded(t, first, get("/"))
+	s := newSender(first)
+	kept := e.newExchange(s, h, 0)
+	require.True(t, s.answer.finish())
+	h, _ = makeHanded(t, second, get("/"))
+	s.link = second // as if it had been given back and taken again
+	other := e.newExchange(s, h, 0)
+	_, err := kept.writer.Write([]byte("stale"))
+	require.ErrorIs(t, err, ErrRequestDone)
+	kept.writer.WriteHeader(http.StatusTeapot)
+	kept.writer.Header().Set("X", "stale")
+	require.ErrorIs(t, kept.writer.EnableFullDuplex(), ErrRequestDone)
+	require.False(t, s.answer.wroteHeader || s.answer.fullDuplex)
+	require.Empty(t, s.body)
+	_, err = other.writer.Write([]byte("fresh"))
+	require.NoError(t, err)
+	require.True(t, s.answer.finish())
+	require.Equal(t, 2, bytes.Count(s.pending, []byte(" 200 OK")))
+	require.NotContains(t, string(s.pending), "stale")
+	s.free()
+}
+
 // c.3 66: in order with what was written before.
 func TestFilesAreSentInOrder(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789abcdef"), 10000)

@@ -27,7 +27,8 @@ type sender struct {
 	// with the number before is one that was kept.
 	number atomic.Uint64
 
-	// mu guards everything below. It is held while the link sends.
+	// mu guards everything below, with one exception: see answer. It is held while the
+	// link sends.
 	mu      sync.Mutex
 	link    link
 	pending []byte // complete parts of answers, in order
@@ -85,7 +86,7 @@ func (s *sender) cut() bool {
 	return true
 }
 
-// free gives s back. Writers that were kept find in their own state that they are done.
+// free gives s back. Writers that were kept find by the number that they are done.
 func (s *sender) free() {
 	s.mu.Lock()
 	s.link = nil

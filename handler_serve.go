@@ -22,7 +22,7 @@ type handed struct {
 	requests []abi.Request   // only the last can have abi.RequestBodyOpen
 	several  *several        // whose memory requests is; nil if there is but one
 	fields   []abi.Field
-	origin   origin       // without a parent until there is a request for the handler
+	scope    scope        // without a parent until there is a request for the handler
 	remote   string       // once somebody has asked for remoteAddr
 	text     string       // of the head before, as it was handed out
 	conn     *trackedConn // nil unless ConnState or ConnContext is set
@@ -35,10 +35,10 @@ type several struct{ requests []abi.Request }
 var severalRequests = sync.Pool{New: func() any { return new(several) }}
 
 // free gives back what is of no use when all requests are answered. What a handler has
-// kept may hold h itself, by its origin.
+// kept may hold h itself, by its scope.
 func (h *handed) free() {
+	clear(h.requests) // which may be part of what h is, or of what is used again
 	if h.several != nil {
-		clear(h.requests)
 		h.several.requests = h.requests[:0]
 		severalRequests.Put(h.several)
 	}
@@ -68,6 +68,7 @@ type handlerEngine struct {
 	logf       func(format string, args ...any)
 	logPanic   func(remote string, value any, stack []byte)
 
+	dates    *dateCache
 	pools    []goroutinePool // by worker
 	counters handlerCounters
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -519,22 +520,36 @@ func benchmarkEngine(handler http.HandlerFunc) *handlerEngine {
 		closing:    func() bool { return false },
 		keepAlives: func() bool { return true },
 		drainMax:   256 << 10,
+		dates:      newDateCache(),
 		pools:      []goroutinePool{{idleMax: 256}},
 	}
 }
 
+// again returns what makes h as it is now.
+func again(h *handed) func() {
+	fresh, requests := *h, slices.Clone(h.requests)
+	return func() {
+		*h = fresh
+		copy(h.requests, requests)
+	}
+}
+
 func benchmarkServe(b *testing.B, e *handlerEngine, h *handed) {
-	requests := h.requests
+	begin := again(h)
 	b.ReportAllocs()
 	for b.Loop() {
-		h.requests = requests
+		begin()
 		e.serve(h)
 	}
 }
 
 func BenchmarkHandlerHello(b *testing.B) {
 	body := []byte("Hello World!")
-	e := benchmarkEngine(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) })
+	e := benchmarkEngine(func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := w.Write(body); err != nil {
+			b.Error(err)
+		}
+	})
 	h, _ := makeHanded(b, &memoryLink{}, "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
 	benchmarkServe(b, e, h)
 }
@@ -560,7 +575,9 @@ func BenchmarkHandlerPipelined(b *testing.B) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /hello", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
-		_, _ = io.WriteString(w, "Hello World!")
+		if _, err := io.WriteString(w, "Hello World!"); err != nil {
+			b.Error(err)
+		}
 	})
 	mux.HandleFunc("POST /upload", func(http.ResponseWriter, *http.Request) {})
 	e := benchmarkEngine(mux.ServeHTTP)
@@ -573,10 +590,10 @@ func BenchmarkHandlerStart(b *testing.B) {
 	released := make(chan uint32, 1)
 	e := benchmarkEngine(func(http.ResponseWriter, *http.Request) {})
 	h, _ := makeHanded(b, &memoryLink{released: released}, "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
-	requests := h.requests
+	begin := again(h)
 	b.ReportAllocs()
 	for b.Loop() {
-		h.requests = requests
+		begin()
 		e.start(h)
 		<-released
 	}

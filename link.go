@@ -39,8 +39,8 @@ type link interface {
 	write(head, body []byte) (n int, err error)
 
 	// room returns about how many bytes write can send without waiting: 0 if the socket has
-	// no room, or little. Then awaitRoom waits for some, and returns that, or 0 when write
-	// would fail: what is wrong write tells.
+	// no room, or little. Then awaitRoom waits for some, and returns that, or 0 after
+	// the deadline, when the peer reads too slowly or has gone: then write tells.
 	room() int
 	awaitRoom() int
 

@@ -55,6 +55,7 @@ func newHandlerEngine(s *Server) *handlerEngine {
 		closeIdle:        func() { s.use((*core).closeIdle) },
 		logf:             s.logf,
 		logPanic:         s.logPanic,
+		dates:            p.dates,
 	}
 	e.pools = make([]goroutinePool, s.settings.workers)
 	for i := range e.pools {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -66,4 +67,33 @@ func TestFastSaysThatAConnectionWithAnUnreadBodyCloses(t *testing.T) {
 	require.Equal(t, "no", answer.body)
 	require.True(t, answer.Close)
 	p.mustEnd()
+}
+
+// What Fast has answered between two requests for the Handler does not wait for the second.
+func TestAnAnswerOfFastDoesNotWaitForTheHandlerBehindIt(t *testing.T) {
+	t.Parallel()
+	seen := make(chan struct{})
+	srv := &kourier.Server{
+		Fast: func(req *kourier.Request, res *kourier.Response) {
+			if string(req.Path()) != "/fast" {
+				res.Pass()
+				return
+			}
+			res.Send("text/plain", []byte("/fast"))
+		},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/wait" {
+				<-seen
+			}
+			w.Header().Set("Content-Length", strconv.Itoa(len(r.URL.Path)))
+			sayPath(w, r)
+			w.(http.Flusher).Flush() // so that Fast's answer is the only one that waits
+		}),
+	}
+	p := dial(t, serving(t, srv))
+	p.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /fast HTTP/1.1\r\nHost: a\r\n\r\nGET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+	require.Equal(t, "/first", p.answer().body)
+	require.Equal(t, "/fast", p.answer().body)
+	close(seen)
+	require.Equal(t, "/wait", p.answer().body)
 }

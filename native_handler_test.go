@@ -668,6 +668,33 @@ func TestABodyThatMadeWayForTheAnswerCannotBeRead(t *testing.T) {
 	})
 }
 
+// A body that breaks while it makes way is no closed one.
+func TestWhatBreaksABodyIsToldAlsoWhenItMadeWay(t *testing.T) {
+	t.Parallel()
+	onNative(t, func(t *testing.T, e engine) {
+		begun, errs := make(chan bool, 1), make(chan error, 1)
+		address := e.serving(t, &kourier.Server{
+			Config: kourier.Config{MaxBodyBytes: 1000},
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				begun <- true
+				w.(http.Flusher).Flush()
+				_, err := io.ReadAll(r.Body)
+				errs <- err
+			}),
+		})
+		const head = "POST / HTTP/1.1\r\nHost: a\r\n"
+		chunk := fmt.Sprintf("%x\r\n%s\r\n", 900, strings.Repeat("x", 900))
+		p := dial(t, address).send(head + "Transfer-Encoding: chunked\r\n\r\n")
+		soon(t, begun)
+		p.send(chunk + chunk)
+		var large *http.MaxBytesError
+		require.ErrorAs(t, soon(t, errs), &large)
+		dial(t, address).send(head + "Content-Length: 900\r\n\r\nxxx").closeWrite()
+		soon(t, begun)
+		require.ErrorIs(t, soon(t, errs), io.ErrUnexpectedEOF)
+	})
+}
+
 func TestFullDuplex(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, e engine) {

@@ -28,6 +28,7 @@ type portable struct {
 	accepted  atomic.Uint64
 	requests  atomic.Uint64
 	responses answerCounters
+	dates     *dateCache // of the native engine too
 
 	mu       sync.Mutex
 	conns    map[net.Conn]http.ConnState
@@ -47,6 +48,7 @@ func newPortable(s *Server, main *boundListener) *portable {
 		conns:    map[net.Conn]http.ConnState{},
 		refusals: map[Reason]uint64{},
 		timeouts: map[Reason]uint64{},
+		dates:    newDateCache(),
 	}
 	p.calls.New = func() any { return newFastCall(p) }
 	p.http = http.Server{

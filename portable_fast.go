@@ -68,7 +68,7 @@ func (p *portable) answerFast(w http.ResponseWriter, r *http.Request) (done bool
 	}
 	p.requests.Add(1)
 	f.build()
-	f.dispatcher.OnBatch(abi.MakeBatch(f.raws[:], f.out[:], string(date.line())))
+	f.dispatcher.OnBatch(abi.MakeBatch(f.raws[:], f.out[:], string(p.dates.line())))
 	if f.passed && p.handler != nil {
 		f.restoreBody()
 		return false
@@ -396,7 +396,7 @@ func (r *staticRoute) rank(method uint8, path string) int {
 // answerStatic gives the answer that the core would give by itself.
 func (p *portable) answerStatic(w http.ResponseWriter, r *http.Request, route *staticRoute) {
 	p.responses.count(int(route.code))
-	answer := slices.Concat(route.head, date.line(), []byte(lineEnd), route.body)
+	answer := slices.Concat(route.head, p.dates.line(), []byte(lineEnd), route.body)
 	if err := sendAnswer(w, r, bytes.NewReader(answer)); err != nil {
 		panic(http.ErrAbortHandler)
 	}
