@@ -131,6 +131,30 @@ func TestManyConnectionsAreHijackedBesideOthers(t *testing.T) {
 	})
 }
 
+// Also behind a request that ends the connection, where nobody else would look at it.
+func TestHijackersGetWhatFollowsTheLastRequest(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, e engine) {
+		address := e.handle(t, func(w http.ResponseWriter, _ *http.Request) {
+			conn, buffered, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			line, err := buffered.ReadString('\n')
+			_, _ = fmt.Fprint(conn, line, err)
+		})
+		for _, head := range []string{
+			"GET / HTTP/1.0\r\n\r\n",
+			"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+			"CONNECT a:1 HTTP/1.0\r\n\r\n",
+			"POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n",
+		} {
+			require.Equal(t, "ping\n<nil>", dial(t, address).send(head+"ping\n").rest(), head)
+		}
+	})
+}
+
 // A goroutine that waits for the body does not keep the connection from being hijacked.
 func TestHijackEndsARead(t *testing.T) {
 	t.Parallel()

@@ -80,7 +80,9 @@ type Server struct {
 
 	// ConnState is called when a connection changes its state: to StateActive before
 	// Handler gets the request, and beside what Fast or Static answer and what is
-	// refused. Default: nothing is.
+	// refused. Of the native core's connections it gets a value that has the addresses
+	// and can be closed; until Hijack input and output are the server's. Default:
+	// nothing is.
 	ConnState func(net.Conn, http.ConnState)
 
 	// ErrorLog receives what handlers do wrong, and failing connections, in
@@ -94,7 +96,8 @@ type Server struct {
 	BaseContext func(net.Listener) context.Context
 
 	// ConnContext changes the context for a connection. ctx derives from that of
-	// BaseContext and has [http.ServerContextKey]. Default: ctx is used.
+	// BaseContext and has [http.ServerContextKey]; c is as for ConnState. Default: ctx
+	// is used.
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
 
 	// HTTP2 configures HTTP/2 connections. Default net/http's.

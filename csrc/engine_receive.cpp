@@ -421,8 +421,15 @@ void worker::add_request(intake *in, kr_request *record) {
   in->size -= taken;
   in->progress.head_size = 0;
   in->scanned = true;
-  // What follows a request that ends the connection is not looked at (RFC 9112 §9.6).
-  if ((record->flags & KR_REQUEST_KEEP_ALIVE) == 0) in->size = 0;
+  // What follows a request that ends the connection is not looked at (RFC 9112 §9.6), but who takes the
+  // connection over has it.
+  if ((record->flags & KR_REQUEST_KEEP_ALIVE) == 0) {
+    if (in->waits && c->input == nullptr) {
+      in->put_off = true;
+    } else {
+      in->size = 0;
+    }
+  }
 }
 
 // What the core answers must not come before what the receiver has yet to answer, nor

@@ -98,10 +98,6 @@ func run(ctx context.Context, set settings) error {
 		wanted = min(wanted, set.connections)
 	}
 	most := sayLimits(limits, wanted)
-	if set.checkOnly {
-		fmt.Fprintf(os.Stderr, "%d connections can be made\n", most)
-		return nil
-	}
 	measured := servers
 	if set.ancestor != "" {
 		path, err := filepath.Abs(set.ancestor)
@@ -116,6 +112,10 @@ func run(ctx context.Context, set settings) error {
 	steps, err := pick(chosen.steps(most), list(set.loads))
 	if err != nil {
 		return err
+	}
+	if set.checkOnly {
+		fmt.Fprintf(os.Stderr, "%d connections can be made\n", most)
+		return nil
 	}
 	source, errSource := filepath.Abs(set.source)
 	bin, errBin := filepath.Abs(set.bin)
