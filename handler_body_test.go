@@ -177,6 +177,9 @@ func TestTrailersAreThereOnceAReadHasToldTheEnd(t *testing.T) {
 				kept <- r
 				return
 			}
+			if r.URL.Path == "/duplex" {
+				require.NoError(t, http.NewResponseController(w).EnableFullDuplex())
+			}
 			body := make([]byte, 4)
 			_, err := io.ReadFull(r.Body, body[:3])
 			require.NoError(t, err)
@@ -184,6 +187,11 @@ func TestTrailersAreThereOnceAReadHasToldTheEnd(t *testing.T) {
 			_, _ = w.Write(sized(10_000))
 			require.Equal(t, announced, r.Trailer)
 			_, err = io.ReadAll(r.Body)
+			if r.URL.Path != "/duplex" && err != nil { // it has not come whole with the head
+				require.Equal(t, http.ErrBodyReadAfterClose, err)
+				require.Equal(t, announced, r.Trailer)
+				return
+			}
 			require.NoError(t, err)
 			require.Equal(t, http.Header{"X-A": {"1"}}, r.Trailer)
 			r.Trailer.Set("X-A", "2")
@@ -191,7 +199,7 @@ func TestTrailersAreThereOnceAReadHasToldTheEnd(t *testing.T) {
 			require.Equal(t, io.EOF, err)
 			require.Equal(t, http.Header{"X-A": {"2"}}, r.Trailer, "they come once")
 		})
-		for _, path := range []string{"/", "/unread"} {
+		for _, path := range []string{"/", "/duplex", "/unread"} {
 			conn, reader := s.send(request("POST", path, "HTTP/1.1", "Transfer-Encoding: chunked", "Trailer: x-a") + parts[0])
 			_, err := io.WriteString(conn, parts[1])
 			require.NoError(t, err)
