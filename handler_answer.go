@@ -78,10 +78,7 @@ func (a *answer) write(p []byte) (int, error) {
 		}
 		return 0, http.ErrHijacked
 	}
-	a.body.forgetContinue()
-	if !a.wroteHeader {
-		a.freeze(http.StatusOK)
-	}
+	a.implyHeader()
 	switch {
 	case len(p) == 0:
 		return 0, nil
@@ -100,6 +97,14 @@ func (a *answer) write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// implyHeader is for who writes without a WriteHeader before, which means 200.
+func (a *answer) implyHeader() {
+	a.body.forgetContinue()
+	if !a.wroteHeader {
+		a.freeze(http.StatusOK)
+	}
 }
 
 // take collects p, in pieces of collectSize.
@@ -168,10 +173,7 @@ func (a *answer) flush() error {
 	if a.hijacked {
 		return http.ErrHijacked
 	}
-	a.body.forgetContinue()
-	if !a.wroteHeader {
-		a.freeze(http.StatusOK)
-	}
+	a.implyHeader()
 	a.flushBody()
 	a.sender.send(nil)
 	return a.sender.err
@@ -199,17 +201,23 @@ func (a *answer) makeWay() {
 	a.closing = !body.drain(a.engine.drainMax)
 }
 
+// end takes context, body and writer away from a handler that is over. clean is as for
+// requestBody.settle. It locks sender.mu.
+func (a *answer) end() (clean bool) {
+	a.exchange.context.end()
+	clean = a.body.settle()
+	a.sender.mu.Lock()
+	a.body.forgetContinue()
+	a.sender.number.Add(1)
+	return clean
+}
+
 // finish completes the answer when the handler has returned. It reports whether
 // the connection can have another one.
 func (a *answer) finish() (keep bool) {
-	a.exchange.context.end()
-	body := a.body
-	clean := body.settle()
-	s := a.sender
-	s.mu.Lock()
+	clean := a.end()
+	s, body := a.sender, a.body
 	defer s.mu.Unlock()
-	a.body.forgetContinue()
-	s.number.Add(1)
 	if a.hijacked {
 		return false
 	}
@@ -244,13 +252,9 @@ func (a *answer) finish() (keep bool) {
 // abandon takes back what has not left of the answer. how is ReleaseClose where
 // nothing has, but earlier answers: a reset could take those from the client.
 func (a *answer) abandon() (hijacked bool, how uint32) {
-	a.exchange.context.end()
-	_ = a.body.settle()
+	_ = a.end()
 	s := a.sender
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.body.forgetContinue()
-	s.number.Add(1)
 	if a.hijacked {
 		return true, abi.ReleaseAbort
 	}

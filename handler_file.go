@@ -182,13 +182,9 @@ func (a *answer) sendFile(file *os.File, limited *io.LimitedReader, size int64) 
 	s := a.sender
 	defer s.mu.Unlock()
 	if a.hijacked {
-		_, err = a.write(nil)
-		return 0, err
+		return 0, http.ErrHijacked
 	}
-	a.body.forgetContinue()
-	if !a.wroteHeader {
-		a.freeze(http.StatusOK)
-	}
+	a.implyHeader()
 	switch {
 	case a.isHead || !bodyAllowed(a.status) || s.err != nil:
 		return 0, errNoSendFile
