@@ -204,6 +204,9 @@ func (a *answer) makeWay() {
 // end takes context, body and writer away from a handler that is over. clean is as for
 // requestBody.settle. It locks sender.mu.
 func (a *answer) end() (clean bool) {
+	if a.body != nil {
+		_ = a.body.Close() // who waits for the end of the context finds it closed
+	}
 	a.exchange.context.end()
 	clean = a.body.settle()
 	a.sender.mu.Lock()

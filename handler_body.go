@@ -283,13 +283,13 @@ func (b *requestBody) atEnd() bool {
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
-// settle closes b when its handler has returned. A goroutine that is still
-// reading is interrupted; clean is false then: what it leaves cannot be drained.
+// settle ends the use of b, which is closed, when its handler has returned. A goroutine
+// that is still reading is interrupted; clean is false then: what it leaves cannot be
+// drained.
 func (b *requestBody) settle() (clean bool) {
 	if b == nil { // there is none
 		return true
 	}
-	b.closed.Store(true)
 	interrupted := b.interrupt()
 	defer b.mu.Unlock()
 	if !interrupted {
