@@ -1,6 +1,7 @@
 package kourier
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -97,6 +98,7 @@ func (w *responseWriter) room() int {
 		return copySize // the next Write says what is wrong
 	}
 	defer s.mu.Unlock()
+	s.send(nil) // what waits would take the room that is found
 	return s.link.room() / 2
 }
 
@@ -112,6 +114,7 @@ func (w *responseWriter) awaitRoom() int {
 		s.timer.Stop()
 		s.armed = false
 	}
+	s.pending = bytes.Clone(s.pending) // a few bytes at most, of a buffer that need not wait with them
 	room := s.link.awaitRoom()
 	s.arm()
 	return room / 2

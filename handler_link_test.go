@@ -37,6 +37,9 @@ type streamLink struct {
 	isGone    bool
 	writes    int
 	noRoom    bool // room finds none
+	narrow    int  // bytes that there is room for after awaitRoom; 0: all
+	taken     int  // bytes that write was given since awaitRoom
+	overrun   int  // the most by which those were more than narrow
 	waits     int  // calls of awaitRoom
 	roomAfter int  // what awaitRoom returns
 	writeErr  error
@@ -75,6 +78,8 @@ func (l *streamLink) age() time.Duration { return 0 }
 func (l *streamLink) write(head, body []byte) (int, error) {
 	l.mu.Lock()
 	l.writes++
+	l.taken += len(head) + len(body)
+	l.overrun = max(l.overrun, l.taken-l.narrow)
 	err := l.writeErr
 	l.mu.Unlock()
 	if err != nil {
@@ -89,6 +94,9 @@ func (l *streamLink) room() int {
 	if l.noRoom {
 		return 0
 	}
+	if l.narrow > 0 {
+		return max(l.narrow-l.taken, 0)
+	}
 	return math.MaxInt
 }
 
@@ -96,6 +104,7 @@ func (l *streamLink) awaitRoom() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waits++
+	l.taken = 0
 	return l.roomAfter
 }
 

@@ -632,6 +632,23 @@ func TestACopyWaitsForRoomOnlyWhileThereIsMore(t *testing.T) {
 	}
 }
 
+// What a socket has room for is measured by what was sent, not by what waits to be sent.
+func TestACopyCollectsNoMoreThanThereIsRoomFor(t *testing.T) {
+	const size, narrow = 1 << 20, copySize + 8<<10 // pieces that are small enough to wait for more
+	var l *streamLink
+	s := newHandlerServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, err := io.Copy(w, struct{ io.Reader }{bytes.NewReader(sized(size))})
+		require.NoError(t, err)
+	})
+	s.setup = func(link *streamLink) { l, link.narrow, link.roomAfter = link, narrow, narrow }
+	_, reader := s.send(get("/"))
+	require.Equal(t, string(sized(size)), s.answer(reader).text)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	require.NotZero(t, l.waits)
+	require.LessOrEqual(t, l.overrun, collectSize+probeSize+1024, "what a piece of the body and its head may be more")
+}
+
 // What one of several answers announces is not what the next one has.
 func TestTrailersAreOfOneAnswer(t *testing.T) {
 	s := newHandlerServer(t, func(w http.ResponseWriter, r *http.Request) {
