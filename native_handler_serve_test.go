@@ -3,6 +3,7 @@
 package kourier_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -10,6 +11,10 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -153,4 +158,63 @@ func TestAPanicOfAHandlerTouchesNoOther(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A socket takes and gives megabytes at once, and who moves them has the only P.
+func TestLargeBodiesLetOthersRun(t *testing.T) {
+	const size = 1 << 20
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	file := filepath.Join(t.TempDir(), "large")
+	require.NoError(t, os.WriteFile(file, make([]byte, size), 0o600))
+	upload := fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("a", size))
+	for name, c := range map[string]struct {
+		asked string
+		move  http.HandlerFunc
+	}{
+		"Write":    {helloRequest, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) }},
+		"copy":     {helloRequest, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.CopyN(w, endless{}, size) }},
+		"sendfile": {helloRequest, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) }},
+		"Read":     {upload, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }},
+	} {
+		least := uint64(size)
+		for range 20 { // a scheduler that others disturb promises no turn
+			least = min(least, movedBetweenTurns(t, c.asked, c.move))
+		}
+		require.LessOrEqual(t, least, uint64(3*64<<10), name)
+	}
+}
+
+// movedBetweenTurns returns the most bytes that move has moved while this goroutine, always ready to run, did not.
+func movedBetweenTurns(t *testing.T, asked string, move http.HandlerFunc) (most uint64) {
+	t.Helper()
+	gate := newGate()
+	srv := &kourier.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		gate.pass()
+		move(w, r)
+	})}
+	p := dial(t, engine{network: "tcp"}.serving(t, srv))
+	sent := async(func() error { _, err := io.WriteString(p, asked); return err })
+	soon(t, gate.reached)
+	answered := async(func() error {
+		response, err := http.ReadResponse(bufio.NewReader(p), nil)
+		if err == nil {
+			_, err = io.Copy(io.Discard, response.Body)
+		}
+		return err
+	})
+	stats := srv.Stats()
+	close(gate.open)
+	for {
+		select {
+		case err := <-answered:
+			require.NoError(t, err)
+			require.NoError(t, soon(t, sent))
+			return most
+		default:
+			runtime.Gosched()
+		}
+		now := srv.Stats()
+		most = max(most, now.BytesIn+now.BytesOut-stats.BytesIn-stats.BytesOut)
+		stats = now
+	}
 }

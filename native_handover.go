@@ -40,10 +40,13 @@ type linkShelf struct {
 	mu       sync.Mutex
 	slabs    []*linkSlab
 	live     atomic.Int64 // links that are out
-	taken    int64        // requests of the batch in progress that were handed over; the worker's
+	taken    batchTaken   // the worker's
 	patience patience     // the worker's
 	_        [64]byte
 }
+
+// A batchTaken counts what was handed over of the batch in progress.
+type batchTaken struct{ connections, requests int64 }
 
 // A handover is what take makes for each connection, as one allocation.
 type handover struct {
@@ -113,7 +116,8 @@ func (t *linkTable) take(b *abi.Batch, requests []abi.Request) {
 	shelf.put(slotOf(id.connection), l)
 	shelf.mu.Unlock()
 	shelf.live.Add(1)
-	shelf.taken += int64(len(requests))
+	shelf.taken.connections++
+	shelf.taken.requests += int64(len(requests))
 	h.link, h.base = l, t.baseOf(id)
 	var many []abi.Request
 	if len(requests) > 1 {
@@ -195,19 +199,18 @@ func (t *linkTable) forget(l *nativeLink) {
 func (t *linkTable) yield(worker uint32) {
 	shelf := &t.shelves[worker]
 	pool := &t.handlers.pools[worker]
-	requests := shelf.taken
-	shelf.taken = 0
+	taken := shelf.taken
+	shelf.taken = batchTaken{}
 	start := time.Now()
 	if !shelf.patience.lasts(start) {
 		pool.hurry(t.handlers, true)
 		return
 	}
-	count := shelf.live.Load()
 	now, tooLong := start, false
-	for idle, before := 0, count; before > 0 && idle < 2 && !tooLong; {
+	for idle, before := 0, shelf.live.Load(); before > 0 && idle < 2 && !tooLong; {
 		runtime.Gosched()
 		now = time.Now()
-		tooLong = isTooLong(now.Sub(start), count, requests)
+		tooLong = isTooLong(now.Sub(start), taken.connections, taken.requests)
 		waiting := pool.hurry(t.handlers, false)
 		after := shelf.live.Load()
 		if idle++; waiting || after < before {

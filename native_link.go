@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -51,6 +52,20 @@ type waiter struct {
 
 	patience time.Duration // left for waiting, of what the least rate allows; used by one goroutine
 	rate     int           // bytes per second; 0: none
+	moved    int           // bytes since others had a turn; used by one goroutine
+}
+
+// bulkSize is how much a goroutine moves before it lets others run, in bytes. Each socket can take and
+// give megabytes at once, and the worker may wait behind every goroutine that is ready to do that.
+const bulkSize = 64 << 10
+
+// pass is told of n bytes that were moved.
+func (w *waiter) pass(n int) {
+	w.credit(n)
+	if w.moved += n; w.moved >= bulkSize {
+		w.moved = 0
+		runtime.Gosched()
+	}
 }
 
 // wake ends one wait, the present or the next one.
@@ -168,8 +183,8 @@ func (l *nativeLink) tryReadBody(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		received()
-		l.reading.credit(n)
 		l.table.bytesIn.Add(uint64(n))
+		l.reading.pass(n)
 		return n, nil
 	case abi.ErrBlocked:
 		return 0, errBlocked
@@ -215,16 +230,18 @@ func (l *nativeLink) write(head, body []byte) (n int, err error) {
 			return n, errPeerGone
 		}
 		sending()
-		sent, status := l.core.linkWrite(l.id, head, body)
+		sent, status := l.core.linkWrite(l.id, head, body[:min(len(body), bulkSize)])
 		n += sent
-		l.writing.credit(sent)
 		l.table.bytesOut.Add(uint64(sent))
+		l.writing.pass(sent)
+		fromHead := min(sent, len(head))
+		head, body = head[fromHead:], body[sent-fromHead:]
 		switch status {
 		case abi.OK:
-			return n, nil
+			if len(body) == 0 {
+				return n, nil
+			}
 		case abi.ErrBlocked:
-			fromHead := min(sent, len(head))
-			head, body = head[fromHead:], body[sent-fromHead:]
 			if err := l.waitWritable(); err != nil {
 				return n, err
 			}
@@ -302,10 +319,11 @@ func (l *nativeLink) sendFile(f *os.File, size int64) (n int64, err error) {
 		status := int32(abi.OK)
 		before := at
 		sending()
-		if failed := raw.Control(func(fd uintptr) { status = l.core.linkSendFile(l.id, fd, &at, size-(at-start)) }); failed != nil {
+		if failed := raw.Control(func(fd uintptr) { status = l.core.linkSendFile(l.id, fd, &at, min(size-(at-start), bulkSize)) }); failed != nil {
 			return at - start, failed
 		}
-		l.writing.credit(int(at - before))
+		l.table.bytesOut.Add(uint64(at - before))
+		l.writing.pass(int(at - before))
 		switch status {
 		case abi.OK:
 		case abi.ErrBlocked:
@@ -319,7 +337,6 @@ func (l *nativeLink) sendFile(f *os.File, size int64) (n int64, err error) {
 			err = errPeerGone
 		}
 	}
-	l.table.bytesOut.Add(uint64(at - start))
 	if _, failed := f.Seek(at, io.SeekStart); err == nil {
 		err = failed
 	}
