@@ -218,3 +218,20 @@ func movedBetweenTurns(t *testing.T, asked string, move http.HandlerFunc) (most 
 		stats = now
 	}
 }
+
+// The kernel takes for a client that does not read what it may hold without having sent it, and a piece more.
+func TestTheKernelHoldsLittleForWhoDoesNotRead(t *testing.T) {
+	const size = 16 << 20
+	const most = 256<<10 + 64<<10 + 64<<10 // the last for what the client's own socket takes
+	for name, answer := range map[string]http.HandlerFunc{
+		"Write": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) },
+		"copy":  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.CopyN(w, endless{}, size) },
+	} {
+		srv := &kourier.Server{Handler: answer}
+		p := dialNarrow(t, engine{network: "tcp"}.serving(t, srv)).send(helloRequest)
+		eventually(t, func() bool { return strings.Contains(serverStacks(), "waitWritable") }, name)
+		require.Less(t, srv.Stats().BytesOut, uint64(most), name)
+		p.vanish()
+		eventually(t, func() bool { return hasNone(srv.Stats()) }, name)
+	}
+}

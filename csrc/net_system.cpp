@@ -9,6 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+
+#include "net_socket.h"
+
 namespace kourier::net {
 
 namespace {
@@ -35,8 +39,9 @@ int socket_unsent_size(int fd) {
   return ::ioctl(fd, SIOCOUTQ, &size) == 0 ? size : -1;
 }
 
-// A socket of TCP is writable, for epoll too, if what it has room for is at least half of what it holds, but for
-// net.ipv4.tcp_notsent_lowat; a Unix socket if it holds a quarter at most, and that is counted elsewhere.
+// A socket of TCP is writable, for epoll too, if what it has room for is at least half of what it holds, and what it
+// has not sent is less than half of kUnsentMax; a Unix socket if it holds a quarter at most, and that is counted
+// elsewhere.
 int socket_send_room(int fd) {
   uint32_t memory[SK_MEMINFO_VARS] = {};
   socklen_t size = sizeof(memory);
@@ -45,7 +50,10 @@ int socket_send_room(int fd) {
   const uint32_t held = memory[SK_MEMINFO_WMEM_QUEUED];
   if (held == 0 && memory[SK_MEMINFO_WMEM_ALLOC] > capacity / 4) return 0;
   if (held >= capacity || capacity - held < held / 2) return 0;
-  return static_cast<int>(capacity - held);
+  const int room = static_cast<int>(capacity - held);
+  int not_sent = 0;
+  if (::ioctl(fd, SIOCOUTQNSD, &not_sent) != 0) return room;  // it is not of TCP
+  return not_sent < kUnsentMax / 2 ? std::min(room, kUnsentMax - not_sent) : 0;
 }
 
 bool socket_is_readable(int fd) {

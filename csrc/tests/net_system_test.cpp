@@ -8,6 +8,8 @@
 
 #include <vector>
 
+#include "net_socket.h"
+
 namespace kourier::net {
 namespace {
 
@@ -65,6 +67,7 @@ void check_room(const int *ends) {
 TEST(SendRoom, IsThereWhereTheSocketIsWritable) {
   int ends[2];
   ASSERT_NO_FATAL_FAILURE(connect_ends(ends));
+  set_tcp_options(ends[0]);
   check_room(ends);
 }
 
