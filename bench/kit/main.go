@@ -230,7 +230,7 @@ func open(path string) (io.WriteCloser, error) {
 func pick(steps []step, loads []string) ([]step, error) {
 	for _, load := range loads {
 		if !slices.ContainsFunc(steps, func(s step) bool { return s.load == load }) {
-			return nil, fmt.Errorf("no load is called %q", load)
+			return nil, fmt.Errorf("the profile has no load %q", load)
 		}
 	}
 	if len(loads) == 0 {

@@ -46,7 +46,7 @@ type profile struct {
 	settle         time.Duration // before memory is looked at after a load, for servers that give it back late
 	warmSeconds    int           // of wrk before what wrk measures
 	memory         []crowd
-	idle           []int    // numbers of connections
+	idle           []int    // numbers of connections; none where those of memory, idle at the end, must do
 	throughput     [][2]int // connections and depth
 	seconds        int      // of all other loads
 	rate           int
@@ -90,7 +90,6 @@ var profiles = []profile{
 		rounds:         3,
 		settle:         300 * time.Millisecond,
 		memory:         []crowd{{1000, 1}, {19_000, 5}},
-		idle:           []int{19000},
 		throughput:     [][2]int{{64, 1}, {64, 256}, {1000, 1}},
 		seconds:        1,
 		rate:           5000,
@@ -184,7 +183,7 @@ func (p profile) steps(most int) []step {
 
 // connectionsMax is the most connections that the profile would make.
 func (p profile) connectionsMax() int {
-	return max(slices.Max(p.crowds()), slices.Max(p.idle))
+	return slices.Max(slices.Concat(p.crowds(), p.idle))
 }
 
 // crowds are the numbers of connections of the load memory.
