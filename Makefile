@@ -14,7 +14,7 @@ help:
 	@echo "make asan    Go and C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make tsan    C++ tests under ThreadSanitizer"
 	@echo "make fuzz    T=http_head SECONDS=60: one fuzzer; without T, all of them"
-	@echo "make bench-quick   kourier beside other servers, nine minutes; make bench the same with more connections, 40"
+	@echo "make bench-quick   kourier beside other servers, eight and a half minutes; make bench the same with more connections, 40"
 	@echo "make bench-core    benchmarks of the core, and the measurements against the yardstick"
 	@echo "make lint    linters, make format the formatters"
 

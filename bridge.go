@@ -20,6 +20,7 @@ package kourier
 // #cgo nocallback kr_link_trailer
 // #cgo noescape kr_link_write
 // #cgo nocallback kr_link_write
+// #cgo nocallback kr_link_bound_unsent
 // #cgo noescape kr_link_room
 // #cgo nocallback kr_link_room
 // #cgo noescape kr_link_send_file
@@ -327,12 +328,21 @@ func (c *core) linkTrailer(id linkID) (lines string, status int32) {
 	}
 }
 
-func (c *core) linkWrite(id linkID, head, body []byte) (n int, status int32) {
+// linkWrite sends head and then body. If more follows at once, the last segment may wait for that.
+func (c *core) linkWrite(id linkID, head, body []byte, more bool) (n int, status int32) {
 	var size C.size_t
+	var follows C.int
+	if more {
+		follows = 1
+	}
 	status = int32(C.kr_link_write(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection),
 		(*C.char)(unsafe.Pointer(unsafe.SliceData(head))), C.size_t(len(head)),
-		(*C.char)(unsafe.Pointer(unsafe.SliceData(body))), C.size_t(len(body)), &size))
+		(*C.char)(unsafe.Pointer(unsafe.SliceData(body))), C.size_t(len(body)), follows, &size))
 	return int(size), status
+}
+
+func (c *core) linkBoundUnsent(id linkID) {
+	C.kr_link_bound_unsent(c.handle, C.uint32_t(id.worker), C.uint64_t(id.connection))
 }
 
 // linkRoom returns math.MaxInt where the kernel does not tell.

@@ -1,6 +1,7 @@
 package kourier
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
@@ -88,15 +89,25 @@ func (a *answer) write(p []byte) (int, error) {
 		a.dropped = true
 		return 0, http.ErrContentLength
 	}
-	if err := a.sender.err; err != nil {
+	if err := a.failed(); err != nil {
 		return 0, err
 	}
 	a.written += int64(len(p))
 	a.take(p)
-	if err := a.sender.err; err != nil {
+	if err := a.failed(); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// failed returns why nothing can be sent any more, nil if it can. Others who work on the
+// answer learn of it by the end of the context.
+func (a *answer) failed() error {
+	err := a.sender.err
+	if err != nil {
+		a.exchange.context.cancel(context.Canceled)
+	}
+	return err
 }
 
 // implyHeader is for who writes without a WriteHeader before, which means 200.
@@ -176,7 +187,7 @@ func (a *answer) flush() error {
 	a.implyHeader()
 	a.flushBody()
 	a.sender.send(nil)
-	return a.sender.err
+	return a.failed()
 }
 
 // makeWay reads what is left of the request's body before the answer begins,

@@ -44,12 +44,12 @@ func (w *responseWriter) ReadFrom(source io.Reader) (n int64, err error) {
 // buffer: after the first copySize bytes it fills one only where the socket has room.
 func (w *responseWriter) copyFrom(source io.Reader) (n int64, err error) {
 	for room := copySize; ; {
-		copied, more, err := w.copySome(source, room)
+		copied, more, err := w.copySome(source, min(room, bulkSize))
 		n += copied
 		if !more {
 			return n, err
 		}
-		if room = w.room(); room > 0 {
+		if room = w.room(); room > 0 { // and others had their turn, without a buffer held
 			continue
 		}
 		// A source that ends here needs no room.
@@ -98,7 +98,9 @@ func (w *responseWriter) room() int {
 		return copySize // the next Write says what is wrong
 	}
 	defer s.mu.Unlock()
-	s.send(nil) // what waits would take the room that is found
+	if len(s.pending) > collectSize {
+		s.send(nil) // it would take the room that is found
+	}
 	return s.link.room() / 2
 }
 
@@ -114,7 +116,7 @@ func (w *responseWriter) awaitRoom() int {
 		s.timer.Stop()
 		s.armed = false
 	}
-	s.pending = bytes.Clone(s.pending) // a few bytes at most, of a buffer that need not wait with them
+	s.pending = bytes.Clone(s.pending) // little, in a buffer that may be large and need not wait with it
 	room := s.link.awaitRoom()
 	s.arm()
 	return room / 2
@@ -212,6 +214,7 @@ func (a *answer) sendFile(file *os.File, limited *io.LimitedReader, size int64) 
 	}
 	if err != nil && !errors.Is(err, errNoSendFile) {
 		s.err = err
+		_ = a.failed()
 	}
 	return n + sent, err
 }

@@ -42,6 +42,7 @@ type streamLink struct {
 	overrun   int  // the most by which those were more than narrow
 	waits     int  // calls of awaitRoom
 	roomAfter int  // what awaitRoom returns
+	onWait    func()
 	writeErr  error
 	released  chan uint32
 	refusal   error // what tryReadBody returns in place of data
@@ -105,6 +106,9 @@ func (l *streamLink) awaitRoom() int {
 	defer l.mu.Unlock()
 	l.waits++
 	l.taken = 0
+	if l.onWait != nil {
+		l.onWait()
+	}
 	return l.roomAfter
 }
 

@@ -3,6 +3,7 @@ package kourier
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -636,7 +637,9 @@ func TestACopyWaitsForRoomOnlyWhileThereIsMore(t *testing.T) {
 func TestACopyCollectsNoMoreThanThereIsRoomFor(t *testing.T) {
 	const size, narrow = 1 << 20, copySize + 8<<10 // pieces that are small enough to wait for more
 	var l *streamLink
+	held := 0
 	s := newHandlerServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		l.onWait = func() { held = max(held, cap(w.(*responseWriter).sender().pending)) }
 		_, err := io.Copy(w, struct{ io.Reader }{bytes.NewReader(sized(size))})
 		require.NoError(t, err)
 	})
@@ -646,7 +649,29 @@ func TestACopyCollectsNoMoreThanThereIsRoomFor(t *testing.T) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	require.NotZero(t, l.waits)
-	require.LessOrEqual(t, l.overrun, collectSize+probeSize+1024, "what a piece of the body and its head may be more")
+	require.LessOrEqual(t, l.overrun, 2*collectSize+probeSize+1024, "what a piece of the body and its head may be more")
+	require.LessOrEqual(t, held, 2*collectSize, "no buffer waits")
+}
+
+// As with net/http: who waits for the context need not wait for the client to go.
+func TestTheContextEndsWhenTheAnswerCannotBeSent(t *testing.T) {
+	for name, write := range map[string]func(w http.ResponseWriter) error{
+		"Write": func(w http.ResponseWriter) error { _, err := w.Write(make([]byte, 1<<20)); return err },
+		"Flush": func(w http.ResponseWriter) error { return http.NewResponseController(w).Flush() },
+	} {
+		ended := make(chan error, 1)
+		s := newHandlerServer(t, func(w http.ResponseWriter, r *http.Request) {
+			child, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			require.NoError(t, child.Err(), name)
+			require.ErrorIs(t, write(w), os.ErrDeadlineExceeded, name)
+			<-child.Done()
+			ended <- r.Context().Err()
+		})
+		s.setup = func(link *streamLink) { link.writeErr = os.ErrDeadlineExceeded }
+		_, _ = s.send(get("/"))
+		require.Equal(t, context.Canceled, <-ended, name)
+	}
 }
 
 // What one of several answers announces is not what the next one has.

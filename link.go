@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// bulkSize is how much a goroutine moves of a body before it lets others run, in bytes.
+const bulkSize = 64 << 10
+
 // A link is a connection of the core that a goroutine has taken over, with some
 // of its requests, to answer them and give it back. It is used by one goroutine
 // at a time, but for tryReadBody, awaitBody, readTrailer, setReadDeadline, setWriteDeadline and the

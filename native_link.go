@@ -25,6 +25,10 @@ const rateCheck = 5 * time.Second
 // rateCreditMax bounds the patience that fast bytes buy for slow ones.
 const rateCreditMax = 30 * time.Second
 
+// filePieceSize is how much of a file is sent before others run, in bytes. It is not copied, and the last segment of
+// each piece may be a short one.
+const filePieceSize = 4 * bulkSize
+
 // roomWhenWritable is the room in a socket of which no more is known than that a write is worth a try, in bytes.
 const roomWhenWritable = 64 << 10
 
@@ -35,6 +39,7 @@ type nativeLink struct {
 	id      linkID
 	reading waiter
 	writing waiter
+	bounded bool        // the kernel takes little that it has not sent; of who writes
 	ended   atomic.Bool // hijacked: the connection belongs to nobody here, and must not be looked for
 
 	mu           sync.Mutex
@@ -50,22 +55,21 @@ type waiter struct {
 	woken    bool          // before there was one
 	deadline time.Time
 
-	patience time.Duration // left for waiting, of what the least rate allows; used by one goroutine
+	// Used by one goroutine at a time, which holds sender.mu or requestBody.mu.
+	patience time.Duration // left for waiting, of what the least rate allows
 	rate     int           // bytes per second; 0: none
-	moved    int           // bytes since others had a turn; used by one goroutine
+	moved    int           // bytes since others had a turn
 }
 
-// bulkSize is how much a goroutine moves before it lets others run, in bytes. Each socket can take and
-// give megabytes at once, and the worker may wait behind every goroutine that is ready to do that.
-const bulkSize = 64 << 10
-
-// pass is told of n bytes that were moved.
-func (w *waiter) pass(n int) {
-	w.credit(n)
-	if w.moved += n; w.moved >= bulkSize {
-		w.moved = 0
-		runtime.Gosched()
+// pause lets others run if bulkSize was moved since they did, and reports that: the worker
+// comes behind all goroutines that are ready to move megabytes.
+func (w *waiter) pause() bool {
+	if w.moved < bulkSize {
+		return false
 	}
+	w.moved = 0
+	runtime.Gosched()
+	return true
 }
 
 // wake ends one wait, the present or the next one.
@@ -151,6 +155,12 @@ func (w *waiter) wait(limit time.Duration) (woken bool, err error) {
 	return woken, nil
 }
 
+// pass is told of n bytes that were moved.
+func (w *waiter) pass(n int) {
+	w.moved += n
+	w.credit(n)
+}
+
 // credit adds the time that n bytes are worth at the least rate.
 func (w *waiter) credit(n int) {
 	if w.rate <= 0 || n <= 0 {
@@ -176,15 +186,16 @@ func (l *nativeLink) tryReadBody(p []byte) (int, error) {
 	if l.ended.Load() {
 		return 0, errPeerGone
 	}
-	n, code, status := l.core.linkRead(l.id, p)
+	l.reading.pause()
+	n, code, status := l.core.linkRead(l.id, p[:min(len(p), bulkSize)])
 	switch status {
 	case abi.OK:
 		if n == 0 {
 			return 0, io.EOF
 		}
 		received()
-		l.table.bytesIn.Add(uint64(n))
 		l.reading.pass(n)
+		l.table.bytesIn.Add(uint64(n))
 		return n, nil
 	case abi.ErrBlocked:
 		return 0, errBlocked
@@ -222,15 +233,17 @@ func (l *nativeLink) readTrailer() (string, error) {
 }
 
 func (l *nativeLink) write(head, body []byte) (n int, err error) {
-	if l.writing.expired() {
-		return 0, os.ErrDeadlineExceeded
-	}
 	for {
-		if l.ended.Load() {
+		l.pause()
+		switch {
+		case l.writing.expired():
+			return n, os.ErrDeadlineExceeded
+		case l.ended.Load():
 			return n, errPeerGone
 		}
 		sending()
-		sent, status := l.core.linkWrite(l.id, head, body[:min(len(body), bulkSize)])
+		piece := min(len(body), bulkSize)
+		sent, status := l.core.linkWrite(l.id, head, body[:piece], piece < len(body))
 		n += sent
 		l.table.bytesOut.Add(uint64(sent))
 		l.writing.pass(sent)
@@ -251,10 +264,27 @@ func (l *nativeLink) write(head, body []byte) (n int, err error) {
 	}
 }
 
+// pause is for who writes, before more is written. What has written much before is expected to go on.
+func (l *nativeLink) pause() {
+	if l.writing.pause() {
+		l.boundUnsent()
+	}
+}
+
+// boundUnsent keeps the kernel from taking megabytes of a large answer for a peer that does not read.
+func (l *nativeLink) boundUnsent() {
+	if !l.bounded && !l.ended.Load() {
+		l.bounded = true
+		l.core.linkBoundUnsent(l.id)
+	}
+}
+
 func (l *nativeLink) room() int {
 	if l.ended.Load() {
 		return roomWhenWritable
 	}
+	l.writing.pause()
+	l.boundUnsent()
 	size, status := l.core.linkRoom(l.id)
 	switch status {
 	case abi.OK:
@@ -267,15 +297,17 @@ func (l *nativeLink) room() int {
 }
 
 func (l *nativeLink) awaitRoom() int {
-	for range 2 { // a wait may end for a deadline that was moved
+	for waits := 0; ; waits++ {
+		if size := l.room(); size > 0 { // else the worker is asked to tell: who wrote since then may have used that up
+			return size
+		}
+		if waits == 2 { // a wait may end for a deadline that was moved
+			return roomWhenWritable
+		}
 		if l.waitWritable() != nil {
 			return 0
 		}
-		if size := l.room(); size > 0 {
-			return size
-		}
 	}
-	return roomWhenWritable // nothing spins where the kernel says both that it is writable and that it is not
 }
 
 func (l *nativeLink) waitWritable() error {
@@ -316,10 +348,16 @@ func (l *nativeLink) sendFile(f *os.File, size int64) (n int64, err error) {
 	}
 	at := start
 	for at-start < size && err == nil {
+		l.writing.pause() // without a bound: what the socket holds are the kernel's pages of the file
+		if l.writing.expired() {
+			err = os.ErrDeadlineExceeded
+			break
+		}
 		status := int32(abi.OK)
 		before := at
 		sending()
-		if failed := raw.Control(func(fd uintptr) { status = l.core.linkSendFile(l.id, fd, &at, min(size-(at-start), bulkSize)) }); failed != nil {
+		piece := min(size-(at-start), filePieceSize)
+		if failed := raw.Control(func(fd uintptr) { status = l.core.linkSendFile(l.id, fd, &at, piece) }); failed != nil {
 			return at - start, failed
 		}
 		l.table.bytesOut.Add(uint64(at - before))

@@ -185,8 +185,6 @@ func TestAcceptedSocketsHaveTheirOptions(t *testing.T) {
 	}
 }
 
-const tcpNotSentLowat = 25 // TCP_NOTSENT_LOWAT, which package syscall does not know
-
 // requireOptions looks at the socket in this process whose peer has that port.
 func requireOptions(t *testing.T, peerPort int) {
 	t.Helper()
@@ -206,7 +204,6 @@ func requireOptions(t *testing.T, peerPort int) {
 			{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
 			{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
 			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 15},
-			{syscall.IPPROTO_TCP, tcpNotSentLowat, 256 << 10},
 		} {
 			value, err := syscall.GetsockoptInt(fd, option.level, option.name)
 			require.NoError(t, err)

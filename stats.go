@@ -36,7 +36,7 @@ type Stats struct {
 	Responses5xx uint64 // refusals of 501 and 505 among them
 
 	ParseErrors map[Reason]uint64 // refused requests
-	Timeouts    map[Reason]uint64 // connections that took too long, idle ones among them
+	Timeouts    map[Reason]uint64 // connections that took too long, idle ones among them; not those whose Handler a write has told so
 	OutOfMemory uint64            // connections closed because the system gave no memory
 
 	BytesIn  uint64 // received

@@ -72,8 +72,12 @@ kr_status kr_link_trailer(kr_core *core, uint32_t worker, uint64_t connection, c
 }
 
 kr_status kr_link_write(kr_core *core, uint32_t worker, uint64_t connection, const char *head, size_t head_size,
-                        const char *body, size_t body_size, size_t *size_out) {
-  return core->engine.worker_at(worker)->link_write(connection, head, head_size, body, body_size, size_out);
+                        const char *body, size_t body_size, int more, size_t *size_out) {
+  return core->engine.worker_at(worker)->link_write(connection, head, head_size, body, body_size, more != 0, size_out);
+}
+
+void kr_link_bound_unsent(kr_core *core, uint32_t worker, uint64_t connection) {
+  core->engine.worker_at(worker)->link_bound_unsent(connection);
 }
 
 kr_status kr_link_room(kr_core *core, uint32_t worker, uint64_t connection, size_t *size_out) {

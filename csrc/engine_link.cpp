@@ -160,7 +160,7 @@ kr_status worker::link_trailer(uint64_t id, char *data, size_t capacity, size_t 
 }
 
 kr_status worker::link_write(uint64_t id, const char *head, size_t head_size, const char *body, size_t body_size,
-                             size_t *size_out) {
+                             bool more, size_t *size_out) {
   *size_out = 0;
   connection *c = link_of(id);
   if (c == nullptr) return KR_ERR_CLOSED;
@@ -170,13 +170,18 @@ kr_status worker::link_write(uint64_t id, const char *head, size_t head_size, co
     if (*size_out < head_size) parts[count++] = {const_cast<char *>(head) + *size_out, head_size - *size_out};
     const size_t body_sent = *size_out < head_size ? 0 : *size_out - head_size;
     if (body_sent < body_size) parts[count++] = {const_cast<char *>(body) + body_sent, body_size - body_sent};
-    const ssize_t result = kernel_->send_parts(c->fd, parts, count, MSG_DONTWAIT);
+    const ssize_t result = kernel_->send_parts(c->fd, parts, count, more ? MSG_DONTWAIT | MSG_MORE : MSG_DONTWAIT);
     if (result < 0 && errno == EINTR) continue;
     if (result < 0 && is_for_later(errno)) return link_blocked(c, kAskWrite);
     if (result < 0) return KR_ERR_CLOSED;
     *size_out += static_cast<size_t>(result);
   }
   return KR_OK;
+}
+
+void worker::link_bound_unsent(uint64_t id) {
+  const connection *c = link_of(id);
+  if (c != nullptr) net::bound_unsent(c->fd);
 }
 
 kr_status worker::link_room(uint64_t id, size_t *size_out) {

@@ -59,8 +59,9 @@ class worker {
   kr_status link_read(uint64_t id, char *data, size_t capacity, size_t *size_out, uint16_t *code_out);
   uint64_t link_age_ms(uint64_t id) const;
   kr_status link_trailer(uint64_t id, char *data, size_t capacity, size_t *size_out) const;
-  kr_status link_write(uint64_t id, const char *head, size_t head_size, const char *body, size_t body_size,
+  kr_status link_write(uint64_t id, const char *head, size_t head_size, const char *body, size_t body_size, bool more,
                        size_t *size_out);
+  void link_bound_unsent(uint64_t id);
   kr_status link_room(uint64_t id, size_t *size_out);
   kr_status link_send_file(uint64_t id, int file, int64_t *offset, size_t size);
   void link_release(uint64_t id, uint32_t how);

@@ -231,9 +231,14 @@ kr_status kr_link_trailer(kr_core *core, uint32_t worker, uint64_t connection, c
                           size_t *size_out);
 
 /* Sends `head`, then `body`. KR_OK: all; KR_ERR_BLOCKED: *size_out bytes of both
- * together; KR_NOTICE_WRITABLE will come. KR_ERR_CLOSED: the connection is lost. */
+ * together; KR_NOTICE_WRITABLE will come. KR_ERR_CLOSED: the connection is lost. With `more` the last segment may wait
+ * for the next call, which must follow at once. */
 kr_status kr_link_write(kr_core *core, uint32_t worker, uint64_t connection, const char *head, size_t head_size,
-                        const char *body, size_t body_size, size_t *size_out);
+                        const char *body, size_t body_size, int more, size_t *size_out);
+
+/* Has the kernel take little, 256 KiB, of what it has not sent, for the rest of the connection: for large answers.
+ * Of no effect on a Unix socket. */
+void kr_link_bound_unsent(kr_core *core, uint32_t worker, uint64_t connection);
 
 /* KR_OK: *size_out bytes, or nearly as many, can be sent without waiting; SIZE_MAX
  * where the kernel does not tell. KR_ERR_BLOCKED: none, or few; KR_NOTICE_WRITABLE

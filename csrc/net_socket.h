@@ -25,12 +25,15 @@ kr_status get_peer_address(int fd, peer_address *out);
 // Whether a stream socket is one of TCP, Multipath TCP included; else it is a Unix socket.
 bool is_tcp(int fd);
 
-// How much the kernel takes of an answer before it has sent it, in bytes: else a socket whose peer does not read may
-// hold megabytes. What is on its way to a peer that reads does not count.
+// How much the kernel takes of a large answer before it has sent it, in bytes: else a socket whose peer does not read
+// may hold megabytes. What is on its way to a peer that reads does not count.
 inline constexpr int kUnsentMax = 256 << 10;
 
-// Sets on an accepted socket kUnsentMax, and what Go's net sets: no Nagle delay, and keep-alive
-// probes after 15 seconds. A listening socket would hand most of it down, but not one of
+// Sets kUnsentMax, on a socket of TCP.
+void bound_unsent(int fd);
+
+// Sets on an accepted socket what Go's net sets: no Nagle delay, and keep-alive probes
+// after 15 seconds. A listening socket would hand most of it down, but not one of
 // Multipath TCP, and not to connections that came before it was set there.
 void set_tcp_options(int fd);
 

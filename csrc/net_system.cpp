@@ -39,21 +39,20 @@ int socket_unsent_size(int fd) {
   return ::ioctl(fd, SIOCOUTQ, &size) == 0 ? size : -1;
 }
 
-// A socket of TCP is writable, for epoll too, if what it has room for is at least half of what it holds, and what it
-// has not sent is less than half of kUnsentMax; a Unix socket if it holds a quarter at most, and that is counted
-// elsewhere.
+// What a write is worth a try with, in bytes, if the figures say that there is less.
+constexpr int kRoomMin = 4096;
+
+// 0 exactly when epoll would not say that the socket is writable.
 int socket_send_room(int fd) {
+  struct pollfd wanted = {fd, POLLOUT, 0};
+  if (::poll(&wanted, 1, 0) == 0) return 0;
   uint32_t memory[SK_MEMINFO_VARS] = {};
   socklen_t size = sizeof(memory);
   if (::getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &size) != 0) return -1;
-  const uint32_t capacity = memory[SK_MEMINFO_SNDBUF];
-  const uint32_t held = memory[SK_MEMINFO_WMEM_QUEUED];
-  if (held == 0 && memory[SK_MEMINFO_WMEM_ALLOC] > capacity / 4) return 0;
-  if (held >= capacity || capacity - held < held / 2) return 0;
-  const int room = static_cast<int>(capacity - held);
+  int room = static_cast<int>(memory[SK_MEMINFO_SNDBUF]) - static_cast<int>(memory[SK_MEMINFO_WMEM_QUEUED]);
   int not_sent = 0;
-  if (::ioctl(fd, SIOCOUTQNSD, &not_sent) != 0) return room;  // it is not of TCP
-  return not_sent < kUnsentMax / 2 ? std::min(room, kUnsentMax - not_sent) : 0;
+  if (::ioctl(fd, SIOCOUTQNSD, &not_sent) == 0) room = std::min(room, kUnsentMax - not_sent);  // else it is not of TCP
+  return std::max(room, kRoomMin);
 }
 
 bool socket_is_readable(int fd) {

@@ -23,7 +23,7 @@ struct system {
   int (*close)(int fd);
   void (*reset_on_close)(int fd);  // SO_LINGER: close sends RST, and drops what the kernel still holds to send
   int (*unsent_size)(int fd);      // bytes not yet acknowledged by the peer, SIOCOUTQ; negative: unknown
-  int (*send_room)(int fd);        // bytes that it takes now; 0: it is not writable; negative: unknown
+  int (*send_room)(int fd);        // bytes that it takes now, about; 0: it is not writable; negative: unknown
   bool (*is_readable)(int fd);     // without waiting; of a listening socket: a connection waits to be accepted
   uint64_t (*now_ms)();            // monotonic
   int64_t (*unix_seconds)();       // wall clock

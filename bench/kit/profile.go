@@ -46,12 +46,12 @@ type profile struct {
 	settle         time.Duration // before memory is looked at after a load, for servers that give it back late
 	warmSeconds    int           // of wrk before what wrk measures
 	memory         []crowd
-	idle           []int    // numbers of connections; none where those of memory, idle at the end, must do
+	idle           []int    // numbers of connections; none: those of memory, idle at the end, stand for it
 	throughput     [][2]int // connections and depth
 	seconds        int      // of all other loads
 	rate           int
 	slowHeads      int
-	slowReaders    int // each takes the kernel 2.6 MB on the loopback, so many would use up net.ipv4.tcp_mem
+	slowReaders    int // each takes the kernel up to 3.6 MB on the loopback, so many would use up net.ipv4.tcp_mem
 	slowIntervalMS int
 	pipelined      int // connections
 	pipelinedDepth int

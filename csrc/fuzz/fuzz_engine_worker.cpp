@@ -229,7 +229,7 @@ struct server {
   void write(uint64_t id, const std::string &text) {
     size_t size = 0;
     const size_t cut = random_below(static_cast<uint32_t>(text.size()) + 1);
-    if (worker->link_write(id, text.data(), cut, text.data() + cut, text.size() - cut, &size) != KR_OK) {
+    if (worker->link_write(id, text.data(), cut, text.data() + cut, text.size() - cut, false, &size) != KR_OK) {
       __builtin_trap();
     }
   }

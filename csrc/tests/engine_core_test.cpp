@@ -281,7 +281,7 @@ class pool {
   bool write(link *l, engine::worker *w, const std::string &text) {
     for (size_t at = 0;;) {
       size_t sent = 0;
-      const kr_status status = w->link_write(l->id, nullptr, 0, text.data() + at, text.size() - at, &sent);
+      const kr_status status = w->link_write(l->id, nullptr, 0, text.data() + at, text.size() - at, false, &sent);
       at += sent;
       if (status == KR_OK) return true;
       if (status != KR_ERR_BLOCKED || !wait(l, KR_NOTICE_WRITABLE)) return false;

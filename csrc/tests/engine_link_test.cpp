@@ -84,7 +84,8 @@ class LinkTest : public WorkerTest {
   kr_status write(uint64_t id, const std::string &text, size_t *size_out = nullptr) {
     size_t size = 0;
     const size_t cut = text.size() / 3;
-    const kr_status status = worker_->link_write(id, text.data(), cut, text.data() + cut, text.size() - cut, &size);
+    const kr_status status =
+        worker_->link_write(id, text.data(), cut, text.data() + cut, text.size() - cut, false, &size);
     if (size_out != nullptr) *size_out = size;
     return status;
   }
@@ -710,7 +711,8 @@ TEST_F(LinkTest, TellsThatABlockedWriteCanGoOn) {
     ASSERT_EQ(static_cast<uint32_t>(KR_NOTICE_WRITABLE), told(l.id));
     expect_rest();
     size_t more = 0;
-    const kr_status status = worker_->link_write(l.id, nullptr, 0, text.data() + sent, text.size() - sent, &more);
+    const kr_status status =
+        worker_->link_write(l.id, nullptr, 0, text.data() + sent, text.size() - sent, false, &more);
     sent += more;
     ASSERT_EQ(sent == text.size() ? KR_OK : KR_ERR_BLOCKED, status);
   }

@@ -67,7 +67,7 @@ void check_room(const int *ends) {
 TEST(SendRoom, IsThereWhereTheSocketIsWritable) {
   int ends[2];
   ASSERT_NO_FATAL_FAILURE(connect_ends(ends));
-  set_tcp_options(ends[0]);
+  bound_unsent(ends[0]);
   check_room(ends);
 }
 
