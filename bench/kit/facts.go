@@ -51,6 +51,10 @@ func firstValue(path, name, separator string) string {
 	return ""
 }
 
+// kourierVersion is git describe --dirty, but for the reports that the kit itself writes.
+const kourierVersion = `version=$(git describe --always) || exit
+git diff --quiet HEAD -- :/ ':(top,exclude)bench/report' && echo "$version" || echo "$version-dirty"`
+
 // versions returns those of the programs that build or are measured, by name; those that are missing are left out.
 // source is the folder of the module.
 func versions(ctx context.Context, source string) map[string]string {
@@ -62,7 +66,7 @@ func versions(ctx context.Context, source string) map[string]string {
 		"nginx":   {"/usr/sbin/nginx", "-v"},
 		"hyper":   {"dpkg-query", "-W", "-f", "${Version}", "librust-hyper-dev"},
 		"wrk":     {"dpkg-query", "-W", "-f", "${Version}", "wrk"},
-		"kourier": {"git", "describe", "--always", "--dirty"},
+		"kourier": {"sh", "-c", kourierVersion},
 
 		"fasthttp": module("github.com/valyala/fasthttp"),
 		"nbio":     module("github.com/lesismal/nbio"),
