@@ -110,7 +110,7 @@ func (a *answer) failed() error {
 	return err
 }
 
-// implyHeader is for who writes without a WriteHeader before, which means 200.
+// implyHeader is for who writes, or returns, without a WriteHeader before, which means 200.
 func (a *answer) implyHeader() {
 	a.body.forgetContinue()
 	if !a.wroteHeader {
@@ -236,9 +236,7 @@ func (a *answer) finish() (keep bool) {
 		return false
 	}
 	a.closing = a.closing || !clean
-	if !a.wroteHeader {
-		a.freeze(http.StatusOK)
-	}
+	a.implyHeader()
 	if a.mayHaveTrailers() && !a.committed {
 		a.frozen.trailers = a.frozen.trailers || a.hasPrefixedTrailers()
 	}
@@ -256,10 +254,7 @@ func (a *answer) finish() (keep bool) {
 	if a.declared >= 0 && a.declared != a.written || a.dropped { // the client would wait, or misses something
 		a.closing = a.closing || !a.isHead && bodyAllowed(a.status)
 	}
-	s.next()
-	if a.index+1 < len(a.handed.requests) {
-		s.arm() // for the next handler may take its time
-	}
+	s.next(a.index+1 < len(a.handed.requests))
 	return !a.closing && s.err == nil
 }
 

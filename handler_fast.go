@@ -47,10 +47,7 @@ func (s *sender) serveFast(e *handlerEngine, h *handed, index int, served *outco
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.add(f.out[answered.AnswerOffset:][:answered.AnswerSize])
-	s.next()
-	if index+1 < len(h.requests) {
-		s.arm()
-	}
+	s.next(index+1 < len(h.requests))
 	if answered.AnswerCode != 0 {
 		e.counters.responses.count(int(answered.AnswerCode))
 	}

@@ -64,15 +64,19 @@ func newSender(l link) *sender {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.link, s.err = l, nil
-	s.next()
+	s.next(false)
 	return s
 }
 
-// next makes ready for the answer behind what was collected.
-func (s *sender) next() {
+// next makes ready for the answer behind what was collected, which goes out soon if
+// another request waits: its handler may take its time.
+func (s *sender) next(another bool) {
 	s.start = len(s.pending)
 	clear(s.trailers)
 	s.body, s.trailers = s.body[:0], s.trailers[:0]
+	if another {
+		s.arm()
+	}
 }
 
 // cut takes back what was collected of the answer in progress. It reports whether

@@ -16,7 +16,7 @@ func TestASenderKnowsWhatItCanTakeBack(t *testing.T) {
 	require.True(t, s.cut(), "nothing is there")
 
 	s.add([]byte("first"))
-	s.next()
+	s.next(false)
 	s.add([]byte("second"))
 	require.True(t, s.cut())
 	require.Equal(t, "first", string(s.pending))
@@ -33,7 +33,7 @@ func TestASenderKnowsWhatItCanTakeBack(t *testing.T) {
 	require.False(t, s.cut(), "a part of it has left")
 	require.Empty(t, s.pending)
 
-	s.next()
+	s.next(false)
 	s.err = http.ErrAbortHandler
 	s.add([]byte("third"))
 	s.send(nil)

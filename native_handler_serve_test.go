@@ -163,6 +163,8 @@ func TestAPanicOfAHandlerTouchesNoOther(t *testing.T) {
 // A socket takes and gives megabytes at once, and who moves them has the only P.
 func TestLargeBodiesLetOthersRun(t *testing.T) {
 	const size, copied, sentFile = 4 << 20, 64 << 10, 256 << 10
+	procs := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(procs) // also if a try ends the test
 	file := filepath.Join(t.TempDir(), "large")
 	require.NoError(t, os.WriteFile(file, make([]byte, size), 0o600))
 	upload := fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("a", size))
@@ -182,7 +184,7 @@ func TestLargeBodiesLetOthersRun(t *testing.T) {
 			c.move(w, r)
 		})}
 		address := engine{network: "tcp"}.serving(t, srv)
-		procs := runtime.GOMAXPROCS(1)
+		runtime.GOMAXPROCS(1)
 		most := uint64(size)
 		for try := 0; try < 20 && most > uint64(3*c.step); try++ { // a scheduler that others disturb promises no turn
 			g := newGate()

@@ -180,13 +180,13 @@ func (l *nativeLink) tryReadBody(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	l.reading.pause()
 	if l.reading.expired() {
 		return 0, os.ErrDeadlineExceeded
 	}
 	if l.ended.Load() {
 		return 0, errPeerGone
 	}
-	l.reading.pause()
 	n, code, status := l.core.linkRead(l.id, p[:min(len(p), bulkSize)])
 	switch status {
 	case abi.OK:
